@@ -1,0 +1,1 @@
+"""Who asks: keys, and later tokens, roles and rights. Pure."""
