@@ -1,3 +1,3 @@
-"""tenzij ("lokaal, tenzij"): AI models on the organisation's own machines; a request leaves only under a granted exception."""
+"""tenzij ("lokaal, tenzij"): AI models on the organisation's own machines; nothing leaves without an exception."""
 
 __version__ = "0.1.0"

@@ -46,7 +46,7 @@ class Gateway(_Section):
         15.0,
         ge=2,
         le=3600,
-        description="Without a sign of life from the register for this long, everything is refused.",
+        description="Without word from the register for this long, everything is refused.",
     )
     default_max_tokens: int = Field(1024, ge=1, le=1_000_000, description="Answer limit when a request names none.")
 
@@ -65,7 +65,7 @@ class Worker(_Section):
     verify: Literal["always", "changed"] = Field(
         "always",
         description=(
-            "Hash the weights at each start, or only when inode, size, mtime or ctime differ from the last hashed start."
+            "Hash the weights at each start, or only if inode, size, mtime or ctime changed since the last hashing."
         ),
     )
     memory_mib: int = Field(4096, ge=256, description="Memory limit for each worker, beside the mapped weights.")
@@ -81,22 +81,18 @@ class Confinement(_Section):
 
     unsafe_run_unconfined: bool = Field(
         False,
-        description="UNSAFE. Run without bubblewrap when it or user namespaces are missing. Every start and check says so.",
+        description="UNSAFE. Run without confinement where it cannot be had. Every start and check says so.",
     )
     uid_base: int = Field(
         63200, ge=1000, le=4_294_000_000, description="First of 100 unprivileged user ids, used when started as root."
     )
-    memory_mib: int = Field(
-        1024, ge=128, description="Memory limit for the gateway, the ledger and the register, each."
-    )
+    memory_mib: int = Field(1024, ge=128, description="Memory limit for gateway, ledger and register, each.")
 
 
 class Supervisor(_Section):
     """Starting, restarting, stopping."""
 
-    stop_timeout_s: float = Field(
-        4.0, gt=0, le=600, description="Time for an orderly stop; what is left is then killed."
-    )
+    stop_timeout_s: float = Field(4.0, gt=0, le=600, description="Time for an orderly stop; the rest is then killed.")
     restart_backoff_s: float = Field(0.5, gt=0, le=60, description="First pause before a restart; doubles each time.")
     restart_backoff_max_s: float = Field(30.0, gt=0, le=3600, description="Longest pause before a restart.")
     give_up_after: int = Field(6, ge=1, le=1000, description="Failed starts in a row before giving up on a process.")

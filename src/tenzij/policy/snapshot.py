@@ -6,9 +6,9 @@ from the start: exceptions and suppliers are empty until they exist.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Mapping
 
 from tenzij.types import Capability, Level, Location, ModelId, PersonalData, Sha256, Task, UseCaseId
 
