@@ -143,9 +143,9 @@ def send(sock: socket.socket, message: ToChild | ToSupervisor, descriptors: Sequ
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    payload, descriptors, flags, _ = socket.recv_fds(
-        sock, MAX_MESSAGE_BYTES + 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-    )
+    payload, descriptors, flags, _ = socket.recv_fds(sock, MAX_MESSAGE_BYTES + 1, MAX_DESCRIPTORS)
+    for descriptor in descriptors:  # Python 3.11's recv_fds passes no flags on, so not MSG_CMSG_CLOEXEC
+        os.set_inheritable(descriptor, False)
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         close_all(descriptors)
         raise BadMessage("truncated control message")

@@ -1,0 +1,36 @@
+"""How commands print: tables and sentences for a person, JSON for a script."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON on stdout, without colour."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))
+
+
+def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
+    """The rows under their columns, or the sentence `empty` when there are none."""
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def day(ms: int) -> str:
+    """A moment as a day and time in UTC, to the minute."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

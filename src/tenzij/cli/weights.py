@@ -1,0 +1,62 @@
+"""Takes weights in: copies a file to TENZIJ_HOME/models under its hash, if that hash is what the passport says.
+
+- The copy is hashed while it is written, so what was checked is what is kept.
+- Its name is `<sha256>.gguf`, mode 0444; it appears under that name only when it is whole and on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from tenzij.engines.weights import sha256_of
+from tenzij.errors import OperatorError
+from tenzij.passport import Passport
+
+_CHUNK_BYTES = 1 << 20
+
+
+class WeightsMismatch(OperatorError):
+    """The file is not the one that the passport describes."""
+
+    code = "weights_mismatch"
+
+
+def take_in_weights(source: Path, passport: Passport, home: Path) -> Path:
+    """The path of the weights below `home`, hashed and whole.
+
+    Raises WeightsMismatch, or OperatorError when they cannot be read or written; nothing is kept then.
+    """
+    folder = home / "models"
+    target = folder / f"{passport.sha256}.gguf"
+    try:
+        if target.exists() and sha256_of(target) == passport.sha256:
+            return target
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _copy(source, target, passport)
+    except OSError as error:
+        raise OperatorError(f"the weights could not be taken in: {error.strerror} ({source.name})") from None
+    return target
+
+
+def _copy(source: Path, target: Path, passport: Passport) -> None:
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
+    try:
+        digest = hashlib.sha256()
+        with source.open("rb") as incoming, os.fdopen(descriptor, "wb") as copy:
+            while chunk := incoming.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                copy.write(chunk)
+            copy.flush()
+            os.fchmod(copy.fileno(), 0o444)
+            os.fsync(copy.fileno())
+        if digest.hexdigest() != passport.sha256:
+            raise WeightsMismatch(
+                f"{source.name} has SHA-256 {digest.hexdigest()}, its passport says {passport.sha256}: "
+                "fetch the file again from its producer, or get the passport that belongs to it"
+            )
+        os.replace(name, target)  # atomic: whole and checked, or not there
+    finally:
+        Path(name).unlink(missing_ok=True)
