@@ -124,6 +124,10 @@ _to_child: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)
 _to_supervisor: msgspec.json.Decoder[ToSupervisor] = msgspec.json.Decoder(ToSupervisor)
 
 
+# Invalid UTF-8 and deep nesting come out of msgspec as errors of Python's own.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class BadMessage(Exception):
     """Bytes on the control channel that are not a message of the expected side."""
 
@@ -159,7 +163,7 @@ def receive_at_child(sock: socket.socket) -> tuple[ToChild, list[int]] | None:
         return None
     try:
         return _to_child.decode(payload), descriptors
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         close_all(descriptors)
         raise BadMessage("unreadable control message") from error
 
@@ -174,7 +178,7 @@ def receive_at_supervisor(sock: socket.socket) -> tuple[ToSupervisor, list[int]]
         return None
     try:
         return _to_supervisor.decode(payload), descriptors
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         close_all(descriptors)
         raise BadMessage("unreadable control message") from error
 
