@@ -115,9 +115,9 @@ def test_an_oversized_message_is_refused_before_sending(pair: Pair) -> None:
 async def answer(supervisor: socket.socket, error: str | None = None) -> socket.socket | None:
     """Answers one Connect as the supervisor does; gives the far end."""
     loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    loop.add_reader(supervisor, lambda: readable.done() or readable.set_result(None))
-    await asyncio.wait_for(readable, 5)
+    readable = asyncio.Event()
+    loop.add_reader(supervisor, readable.set)
+    await asyncio.wait_for(readable.wait(), 5)
     loop.remove_reader(supervisor)
     received = control.receive_at_supervisor(supervisor)
     assert received is not None

@@ -14,8 +14,8 @@ from tenzij.supervisor.selftest import run_selftest
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Try to break out of each process; hold the weights against their names; write to the ledger's disk.
 
-    Starts a copy of each process under its own confinement with a program that attacks instead of serving, so it can run
-    beside a running platform. Exit status 0: everything held, 1: something did not.
+    Starts a copy of each process under its own confinement with a program that attacks instead of serving, so it can
+    run beside a running platform. Exit status 0: everything held, 1: something did not.
     """
     place: Place = context.obj
     with contextlib.nullcontext() if as_json else console.status("trying to break out"):

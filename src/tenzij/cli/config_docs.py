@@ -18,15 +18,16 @@ EXAMPLE = Path("config.example.toml")
 PAGE = Path("docs/configuration.md")
 
 _EXAMPLE_HEAD = """\
-# The machine's configuration. Copy it to <TENZIJ_HOME>/config.toml and uncomment what you change; what is commented out
-# shows the default. Every setting is explained in docs/configuration.md. A fault means no start, with all faults listed.
+# The machine's configuration. Copy it to <TENZIJ_HOME>/config.toml and uncomment what you change; what is commented
+# out shows the default. docs/configuration.md explains every setting. A fault means no start, with all faults listed.
 """
 _PAGE_HEAD = """\
 # Configuration
 
-One TOML file, `TENZIJ_HOME/config.toml` (or `--config`, or `TENZIJ_CONFIG`). `TENZIJ_HOME` is `~/.local/share/tenzij` unless
-set. Without a file the defaults hold. The whole file is checked before anything starts, and all its faults are listed at once.
-What people decide (use cases, models, keys) is not here but in the register: `tenzij key`, `tenzij model`.
+One TOML file, `TENZIJ_HOME/config.toml` (or `--config`, or `TENZIJ_CONFIG`). `TENZIJ_HOME` is
+`~/.local/share/tenzij` unless set. Without a file the defaults hold. The whole file is checked before anything starts,
+and all its faults are listed at once. What people decide (use cases, models, keys) is not here but in the register:
+`tenzij key`, `tenzij model`.
 
 Names carry their unit: `_s` seconds, `_mib` mebibytes, `_bytes` bytes. What weakens safety is called `unsafe_…`.
 """

@@ -44,9 +44,7 @@ def decide_command(
     nothing_found: Annotated[
         bool, typer.Option("--nothing-found", help="As if detection found no personal data.")
     ] = False,
-    needs: Annotated[
-        list[Capability] | None, typer.Option("--needs", help="What the model must be able to do.")
-    ] = None,
+    needs: Annotated[list[Capability] | None, typer.Option("--needs", help="What the model must be able to.")] = None,
     language: Annotated[str, typer.Option("--lang", help="Language of the sentence: nl or en.")] = "en",
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`tenzij model list|add|remove`: models and their passports. Weights are taken in only when they match their passport."""
+"""`tenzij model list|add|remove`: models and their passports. Weights are taken in only if they match theirs."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def add(
 ) -> None:
     """Add a model: copy its weights in, hold them against the passport, and admit it.
 
-    The passport states the file's SHA-256, licence, producer and what the model can do; docs/models.md explains it. Weights
-    that differ from their passport are refused and nothing is kept.
+    The passport states the file's SHA-256, licence, producer and what the model can do; docs/models.md explains it.
+    Weights that differ from their passport are refused and nothing is kept.
     """
     place: Place = context.obj
     stated = passport_from_file(passport)
