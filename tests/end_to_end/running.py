@@ -110,6 +110,19 @@ class Running:
             found |= children
         return {(pid, start) for pid, _, start in _process_table() if pid in found}
 
+    def pids_of(self, program: str) -> list[int]:
+        """Processes of this start whose command line names `program`, bubblewrap's own apart."""
+        found = []
+        for pid, _ in self.descendants():
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            first = command.split(b"\0")[0]
+            if program.encode() in command and not first.endswith(b"bwrap"):
+                found.append(pid)
+        return found
+
 
 Process = tuple[int, int]
 
