@@ -51,3 +51,4 @@ class Facts:
     tokens_wanted: int = 0  # prompt estimate and answer limit together
     volumes: tuple[Volume, ...] = ()
     switches: frozenset[str] = frozenset()  # e.g. "uitgang_dicht": nothing may leave
+    key_use_cases: tuple[UseCaseId, ...] = ()  # the key's own; only named, never chosen from, when none was chosen

@@ -12,6 +12,8 @@ from types import MappingProxyType
 
 from tenzij.types import Capability, Level, Location, ModelId, PersonalData, Sha256, Task, UseCaseId
 
+LOCAL = frozenset({Location.OWN, Location.PARTNER})  # government systems
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
