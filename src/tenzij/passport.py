@@ -126,6 +126,11 @@ class Passport:
     evaluation: tuple[Evaluation, ...] = ()
     admitted: Admission | None = None
 
+    @property
+    def sha256(self) -> Sha256:
+        """The hash of the weights: by which answers name what made them."""
+        return self.file.sha256
+
 
 def passport_from_tree(tree: Mapping[str, Any]) -> Passport:
     """The passport that `tree` states. Raises BadPassport with all faults."""

@@ -58,6 +58,8 @@ def snapshot_from_bytes(payload: bytes) -> Snapshot:
         wire = _decoder.decode(payload)
     except msgspec.DecodeError as error:  # names the place and the type, never the value
         raise BadSnapshot(f"The policy version cannot be read: {error}.") from None
+    except (UnicodeDecodeError, RecursionError):  # what msgspec lets through for bad UTF-8 and deep nesting
+        raise BadSnapshot("The policy version cannot be read.") from None
     faults = list(_faults(wire))
     if faults:
         raise BadSnapshot("The policy version contradicts itself: " + "; ".join(faults[:20]) + ".")
