@@ -3,7 +3,7 @@
     tenzij_ + 43 characters (256 random bits, base64url) + 6 characters (CRC-32 of all before, base64url)
 
 Rules
-- The prefix and the checksum let a scanner for leaked secrets recognise a key, without asking us and hardly ever wrongly:
+- The prefix and the checksum let a scanner for leaked secrets recognise a key without asking us:
   `tenzij_[A-Za-z0-9_-]{49}`. The checksum protects nothing.
 - A key is known by HMAC-SHA-256 of the whole of it under the installation's pepper. That full digest is the only index
   and it is compared in constant time; no part of a key ever stands for it.
@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from typing_extensions import override
 
 from tenzij.identity.caller import Caller
 from tenzij.identity.refusals import ExpiredKey, MissingKey, RevokedKey, UnknownKey
@@ -89,6 +91,7 @@ class Keyring:
     def __len__(self) -> int:
         return len(self._by_digest)
 
+    @override
     def __repr__(self) -> str:
         return f"<Keyring of {len(self)} keys>"
 
