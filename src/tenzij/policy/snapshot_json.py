@@ -56,8 +56,9 @@ def snapshot_from_bytes(payload: bytes) -> Snapshot:
     """The policy version that `payload` is, byte for byte. Raises BadSnapshot."""
     try:
         wire = _decoder.decode(payload)
-    except msgspec.DecodeError as error:  # names the place and the type, never the value
-        raise BadSnapshot(f"The policy version cannot be read: {error}.") from None
+    except msgspec.DecodeError as error:
+        place = str(error).rpartition(" - at ")[2]  # what is before it may quote the value
+        raise BadSnapshot(f"The policy version cannot be read, at {place}.") from None
     except (UnicodeDecodeError, RecursionError):  # what msgspec lets through for bad UTF-8 and deep nesting
         raise BadSnapshot("The policy version cannot be read.") from None
     faults = list(_faults(wire))
