@@ -1,0 +1,124 @@
+"""The whole platform on one TENZIJ_HOME, from the lock to the last process gone.
+
+    lock ▶ sweeper ▶ listeners ▶ register and ledger ▶ gateway ▶ … ▶ gateway down ▶ all others down
+
+Rules
+- Nothing is made or bound before the lock is held, and nothing of it is left afterwards.
+- It runs in the main thread: children die with the thread that launched them.
+- Ctrl-C, SIGTERM and a closed terminal stop it in order, within `supervisor.stop_timeout_s`; a second one kills.
+- It speaks no HTTP and sees no text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from tenzij import config
+from tenzij.errors import PlatformError
+from tenzij.supervisor import launcher, listener, operator_socket
+from tenzij.supervisor.events import Event, Listening, Serving, Stopped, Stopping, Unconfined
+from tenzij.supervisor.family import Family, Means
+from tenzij.supervisor.home import prepared
+from tenzij.supervisor.lock import locked
+from tenzij.supervisor.roles import Launch
+from tenzij.supervisor.sweeper import sweeping
+
+LOCK_WAIT_S: Final = 5.0  # for a command that has the register to itself, or the sweeper of a killed platform
+NO_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType({})
+_SIGNALS: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
+
+
+class GivenUp(PlatformError):
+    """A child that nothing works without was given up."""
+
+    code = "given_up"
+
+
+class Platform:
+    """One platform. `report` hears what happens.
+
+    For tests, `programs` puts another module in the place of a role's own ("gateway", "ledger", "register", "worker"),
+    and `launch` another launcher.
+    """
+
+    def __init__(
+        self,
+        settings: config.Config,
+        home: Path,
+        report: Callable[[Event], None],
+        programs: Mapping[str, str] = NO_PROGRAMS,
+        launch: Launch | None = None,
+    ) -> None:
+        self._settings = settings
+        self._path = home
+        self._report = report
+        self._programs = programs
+        self._launch = launch or partial(launcher.launch, confinement=settings.confinement)
+        self._stop_wanted = asyncio.Event()
+        self._failure: str | None = None
+        self._family: Family | None = None
+
+    def stop(self, reason: str) -> None:
+        """Has `run` take everything down and return. Asked a second time it kills."""
+        if not self._stop_wanted.is_set():
+            self._report(Stopping(reason))
+            self._stop_wanted.set()
+        elif self._family is not None:
+            self._family.kill()
+
+    async def run(self) -> None:
+        """Runs until it is stopped. In the main thread, once.
+
+        Raises OperatorError when it cannot start; GivenUp when a child was given up that nothing works without.
+        """
+        home = prepared(self._path)
+        with ExitStack() as held:
+            lock = held.enter_context(locked(home, LOCK_WAIT_S))
+            held.enter_context(sweeping(home, lock))
+            clients = held.enter_context(listener.bound(self._settings.gateway))
+            operators = held.enter_context(operator_socket.bound(home))
+            held.enter_context(self._signals())
+            listening = Listening(*listener.address_of(clients))
+            if notice := launcher.unsafe_notice(self._settings.confinement):
+                self._report(Unconfined(notice))
+            self._report(listening)
+            means = Means(self._settings, home, clients, operators, self._launch, self._programs)
+            lingering = await self._live(means, Serving(listening.url))
+        self._report(Stopped(tuple(lingering)))
+        if self._failure is not None:
+            raise GivenUp(self._failure)
+
+    async def _live(self, means: Means, serving: Serving) -> list[str]:
+        async with asyncio.TaskGroup() as group:
+            self._family = Family(means, group, self._report, self._fail)
+            coming_up = group.create_task(self._bring_up(self._family, serving), name="coming up")
+            await self._stop_wanted.wait()
+            coming_up.cancel()
+            return await self._family.take_down()
+
+    async def _bring_up(self, family: Family, serving: Serving) -> None:
+        await family.bring_up()
+        self._report(serving)
+
+    def _fail(self, reason: str) -> None:
+        if not self._stop_wanted.is_set():
+            self._failure = reason
+            self.stop(reason)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number, name in _SIGNALS.items():
+            loop.add_signal_handler(number, self.stop, name)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
