@@ -1,0 +1,27 @@
+"""What tests of several folders share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tenzij.config import home_from_environment
+from tenzij.engines.passport import default_passport
+
+
+@pytest.fixture(scope="session")
+def default_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default model, `<sha256>.gguf`: TENZIJ_TEST_MODEL where set, else what scripts/default-model fetched."""
+    name = f"{default_passport().sha256}.gguf"
+    path = Path(os.environ.get("TENZIJ_TEST_MODEL") or home_from_environment() / "models" / name)
+    if not path.is_file():
+        pytest.fail(f"the default model is not at {path}: run scripts/default-model first (`make test` does)")
+    if path.name == name:
+        return path
+    copy = tmp_path_factory.mktemp("weights") / name
+    shutil.copy(path, copy)
+    copy.chmod(0o444)
+    return copy
