@@ -14,8 +14,8 @@ up: $(VENV)/.runtime ## set up and run tenzij in the foreground; Ctrl-C stops it
 	@exec $(VENV)/bin/tenzij up
 
 test: $(VENV)/.dev ## set up and run all tests
-	@scripts/default-model
-	@$(PY) -m pytest
+	@TENZIJ_HOME=$(CURDIR)/build/test-home scripts/default-model
+	@TENZIJ_HOME=$(CURDIR)/build/test-home $(PY) -m pytest
 
 check: $(VENV)/.dev ## lint, types, import rules
 	@$(VENV)/bin/ruff check src tests

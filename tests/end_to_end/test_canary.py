@@ -1,7 +1,7 @@
-"""No text in a log: a marked string goes in wherever a client can put text, and must come out nowhere but in the answer.
+"""No text in a log: a marked string goes in wherever a client can put text, and comes out nowhere but in the answer.
 
-Searched afterwards: every byte of every file below TENZIJ_HOME, all that `tenzij up` printed, every error answer, and core
-files. Control: the same search finds the mark where it was put on purpose.
+Searched afterwards: every byte of every file below TENZIJ_HOME, all that `tenzij up` printed, every error answer, and
+core files. Control: the same search finds the mark where it was put on purpose.
 """
 
 from __future__ import annotations

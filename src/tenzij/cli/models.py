@@ -52,7 +52,7 @@ def add(
     if as_json:
         print_json(added)
     else:
-        console.print(f"{stated.id} is admitted; its weights are {stated.sha256}.")
+        console.print(f"{stated.id} is admitted; its weights are {stated.file.sha256}.")
 
 
 @app.command()

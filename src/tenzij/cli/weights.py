@@ -11,17 +11,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from tenzij.engines.weights import sha256_of
+from tenzij.engines.weights import WeightsMismatch, sha256_of
 from tenzij.errors import OperatorError
 from tenzij.passport import Passport
 
 _CHUNK_BYTES = 1 << 20
-
-
-class WeightsMismatch(OperatorError):
-    """The file is not the one that the passport describes."""
-
-    code = "weights_mismatch"
 
 
 def take_in_weights(source: Path, passport: Passport, home: Path) -> Path:
@@ -30,9 +24,9 @@ def take_in_weights(source: Path, passport: Passport, home: Path) -> Path:
     Raises WeightsMismatch, or OperatorError when they cannot be read or written; nothing is kept then.
     """
     folder = home / "models"
-    target = folder / f"{passport.sha256}.gguf"
+    target = folder / f"{passport.file.sha256}.gguf"
     try:
-        if target.exists() and sha256_of(target) == passport.sha256:
+        if target.exists() and sha256_of(target) == passport.file.sha256:
             return target
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         _copy(source, target, passport)
@@ -52,9 +46,9 @@ def _copy(source: Path, target: Path, passport: Passport) -> None:
             copy.flush()
             os.fchmod(copy.fileno(), 0o444)
             os.fsync(copy.fileno())
-        if digest.hexdigest() != passport.sha256:
+        if digest.hexdigest() != passport.file.sha256:
             raise WeightsMismatch(
-                f"{source.name} has SHA-256 {digest.hexdigest()}, its passport says {passport.sha256}: "
+                f"{source.name} has SHA-256 {digest.hexdigest()}, its passport says {passport.file.sha256}: "
                 "fetch the file again from its producer, or get the passport that belongs to it"
             )
         os.replace(name, target)  # atomic: whole and checked, or not there
