@@ -1,0 +1,213 @@
+"""The write-ahead log: what `append` returned for is on the device, whatever happens next.
+
+Rules
+- `load`, then `begin`; from then on `append`. After any OSError nothing is written until `mend` has succeeded.
+- After a failed write or sync nothing is assumed about what the device holds beyond the last good sync: that part is
+  cut off and its callers are refused. What was acknowledged is read again from the device before going on, and writing
+  goes on in a new segment: the pages of the old one may be dirty in ways that no further sync reports.
+- Starting, mending and changing to the next segment are the same steps (`begin`): cut off what is not acknowledged,
+  make the next segment whole, then use it.
+- One owner, one thread at a time. Nothing here waits for anything but the device.
+
+The unfinished decisions that a segment's header carries come from the caller: this file does not know what entries are.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from tenzij.errors import OperatorError
+from tenzij.ledger.files import Files
+from tenzij.ledger.segment import (
+    Header,
+    Identity,
+    LedgerDamaged,
+    Scan,
+    Unfinished,
+    bytes_from_group,
+    bytes_from_header,
+    entries_of,
+    name_from_number,
+    number_from_name,
+    scan,
+)
+
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+_NEW: Final = "wal-new"  # a segment that is being made; without meaning until it is renamed
+
+
+class LedgerOfAnother(OperatorError):
+    """The folder holds the log of another organisation or node."""
+
+    code = "ledger_of_another"
+
+
+class Memory(Protocol):
+    """Who is told, at the start, what the log holds."""
+
+    def restore(self, unfinished: Sequence[Unfinished]) -> None:
+        """The decisions that were unfinished where reading begins."""
+        ...
+
+    def replay(self, index: int, entry: bytes) -> None:
+        """The next entry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last segment and how far it is acknowledged."""
+
+    number: int
+    header_bytes: int
+    good_bytes: int
+    next_index: int
+
+
+class WriteAheadLog:
+    """One folder's log. `next_index` entries are acknowledged."""
+
+    def __init__(self, files: Files, identity: Identity, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._files = files
+        self._identity = identity
+        self._segment_bytes = segment_bytes
+        self._end: _End | None = None
+        self._handle: int | None = None
+        self.torn_bytes = 0  # at the end of what was loaded: written, never acknowledged
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next entry gets."""
+        return self._end.next_index if self._end else 0
+
+    def load(self, memory: Memory) -> None:
+        """Reads the end of the log: the last segment, and before it at least a segment's worth of entries.
+
+        Raises OSError, LedgerDamaged, LedgerOfAnother. Writes nothing.
+        """
+        numbers = self._numbers_to_read()
+        for position, number in enumerate(numbers):
+            data = self._files.read(name_from_number(number))
+            scanned = scan(data)
+            self._verify_place(scanned.header, number)
+            self.torn_bytes = len(data) - scanned.good_bytes
+            if self.torn_bytes and number != numbers[-1]:
+                raise LedgerDamaged(f"The log is damaged at the end of segment {number}: later segments follow.")
+            if position == 0:
+                memory.restore(scanned.header.unfinished)
+            for index, entry in entries_of(data, scanned):
+                memory.replay(index, entry)
+            self._end = _End(number, scanned.header_bytes, scanned.good_bytes, scanned.next_index)
+
+    def begin(self, unfinished: Sequence[Unfinished]) -> None:
+        """Cuts off what is not acknowledged and begins a segment. Raises OSError; then `mend` is next."""
+        self._let_go()
+        number = 1
+        if self._end is not None:
+            self._cut(self._end)
+            number = self._end.number if self._is_empty(self._end) else self._end.number + 1
+        header = Header(self._identity, number, self.next_index, tuple(unfinished))
+        self._end = self._begun(header)
+
+    def append(self, entries: Sequence[bytes], unfinished: Callable[[], Sequence[Unfinished]]) -> int:
+        """Makes `entries` durable, all or none, and returns the index of the first.
+
+        `unfinished` is asked when a new segment begins: the decisions unfinished before these entries.
+        Raises OSError: none of them counts, and `mend` is next.
+        """
+        if self._end is not None and self._end.good_bytes >= self._segment_bytes:
+            self.begin(unfinished())
+        if self._handle is None or self._end is None:
+            raise OSError(errno.EBADF, "the log is not begun")
+        end = self._end
+        group = bytes_from_group(end.next_index, entries)
+        try:
+            # Crash here: a torn group at the end, or a whole one that nobody was told of; both are safe at the start.
+            self._write(self._handle, end.good_bytes, group)
+            self._files.sync(self._handle)
+        except OSError:
+            self._let_go()
+            raise
+        self._end = _End(end.number, end.header_bytes, end.good_bytes + len(group), end.next_index + len(entries))
+        return end.next_index
+
+    def mend(self, unfinished: Sequence[Unfinished]) -> None:
+        """After an OSError: reads again what was acknowledged, then as `begin`. Raises OSError, LedgerDamaged."""
+        if self._end is not None:
+            self._verify_acknowledged(self._end)
+        self.begin(unfinished)
+
+    def close(self) -> None:
+        """Frees the handle."""
+        self._let_go()
+
+    def _numbers_to_read(self) -> list[int]:
+        numbers = sorted(number for name in self._files.names() if (number := number_from_name(name)) is not None)
+        if numbers and numbers != list(range(numbers[0], numbers[-1] + 1)):
+            raise LedgerDamaged("A segment of the log is missing.")
+        wanted, first = self._segment_bytes, len(numbers) - 1
+        while first > 0 and wanted > 0:
+            first -= 1
+            wanted -= self._files.size(name_from_number(numbers[first]))
+        return numbers[max(first, 0) :]
+
+    def _verify_place(self, header: Header, number: int) -> None:
+        if header.identity != self._identity:
+            whose = f"{header.identity.organisation}, {header.identity.node}"
+            raise LedgerOfAnother(f"This folder holds the log of {whose}. Set ledger.organisation and ledger.node so.")
+        if header.number != number or (self._end is not None and header.first_index != self._end.next_index):
+            raise LedgerDamaged(f"Segment {number} of the log does not follow the one before it.")
+
+    def _verify_acknowledged(self, end: _End) -> None:
+        data = self._files.read(name_from_number(end.number))[: end.good_bytes]
+        scanned: Scan = scan(data)
+        if scanned.good_bytes != end.good_bytes or scanned.next_index != end.next_index:
+            raise LedgerDamaged(f"Segment {end.number} of the log lost entries that were acknowledged.")
+
+    def _cut(self, end: _End) -> None:
+        handle = self._files.open(name_from_number(end.number))
+        try:
+            self._files.truncate(handle, end.good_bytes)
+            self._files.sync(handle)  # crash before: the torn end is still there, and is cut off at the next start
+        finally:
+            self._files.close(handle)
+
+    def _begun(self, header: Header) -> _End:
+        data = bytes_from_header(header)
+        handle = self._files.create(_NEW)
+        try:
+            self._write(handle, 0, data)
+            self._files.sync(handle)  # crash before: a file without meaning
+            # The name may exist, of an empty segment or of one whose making failed at the last step below.
+            self._files.rename(_NEW, name_from_number(header.number))
+            self._files.sync_folder()  # crash before: the segment is there or not, and holds nothing
+        except OSError:
+            self._files.close(handle)
+            raise
+        self._handle = handle
+        return _End(header.number, len(data), len(data), header.first_index)
+
+    def _write(self, handle: int, offset: int, data: bytes) -> None:
+        written = self._files.write(handle, offset, data)
+        while written < len(data):
+            more = self._files.write(handle, offset + written, data[written:])
+            if more == 0:
+                raise OSError(errno.ENOSPC, "nothing more could be written")
+            written += more
+
+    def _let_go(self) -> None:
+        if self._handle is not None:
+            self._files.close(self._handle)
+            self._handle = None
+
+    @staticmethod
+    def _is_empty(end: _End) -> bool:
+        return end.good_bytes == end.header_bytes
+
+
+def fault_of(error: OSError) -> str:
+    """A stable code for why nothing can be written: "disk_full" or "io_error"."""
+    return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io_error"
