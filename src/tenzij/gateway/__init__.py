@@ -1,0 +1,1 @@
+"""The HTTP edge: the OpenAI-compatible API, one request's journey, and the relay of its answer."""

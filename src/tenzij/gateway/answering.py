@@ -1,0 +1,126 @@
+"""The work of one allowed request: the engine's turn, its answer relayed, and the client told when it fails.
+
+- Everything here runs inside a leash, watched for the client's hang-up, from before the engine is awaited to the last
+  byte (pitfalls 1 and 2).
+- A failure is told once: as a status while nothing was sent, else as an error event that ends the stream without
+  `[DONE]`. Nobody is told who hung up or does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from tenzij.engines.protocol import Engine, Generation, Usage
+from tenzij.gateway.answers import Label, Wording, frame
+from tenzij.gateway.decided import Decided
+from tenzij.gateway.embedding_answer import embedding_list
+from tenzij.gateway.exchange import Exchange
+from tenzij.gateway.faults import Fault, fault_from_error
+from tenzij.gateway.hangup import watching
+from tenzij.gateway.leash import Cut, Leash, Reason
+from tenzij.gateway.refusals import ContextLengthExceeded
+from tenzij.gateway.relay import Relay
+from tenzij.gateway.state import Gateway
+from tenzij.gateway.tally import Tally
+from tenzij.policy.decision import Local
+from tenzij.types import RequestId
+
+TELL_TIMEOUT_S = 2.0  # for telling a client of a failure: its not reading may be what failed
+
+_NOBODY_LISTENS = frozenset({Reason.CLIENT_GONE, Reason.CLIENT_STALLED})
+
+_CUT: dict[Reason, Fault] = {
+    Reason.ENGINE_SILENT: Fault(504, "engine_silent", "The model fell silent. Try again."),
+    Reason.TOO_LONG: Fault(504, "answer_timeout", "The answer took too long. Ask for a shorter one."),
+    Reason.STOPPING: Fault(503, "stopping", "This service is stopping. Try again in a moment."),
+}
+
+
+class Answering:
+    """One allowed request, from its turn to its last byte."""
+
+    def __init__(self, gateway: Gateway, exchange: Exchange, decided: Decided, decision: Local, tally: Tally) -> None:
+        self._gateway = gateway
+        self._exchange = exchange
+        self._decided = decided
+        self._decision = decision
+        self._tally = tally
+
+    async def run(self) -> None:
+        """Serves it; the tally then knows how it ended. Raises only a cancel from elsewhere."""
+        try:
+            async with self._leashed() as leash:
+                engine = await self._gateway.engine(self._decision.model, self._decision.weights)
+                generation = self._decided.asked.generation
+                if generation is None:
+                    await self._embed(engine)
+                else:
+                    await self._generate(engine, generation, leash)
+        except Exception as error:  # noqa: BLE001 - whatever it is: it has a code, is told, and none of its text is
+            self._tally.end_by(error)
+            await self._tell(error)
+
+    @contextlib.asynccontextmanager
+    async def _leashed(self) -> AsyncIterator[Leash]:
+        settings = self._gateway.settings
+        leash = Leash(settings.answer_timeout_s, settings.silence_timeout_s)
+        self._gateway.in_flight.add(leash)
+        try:
+            async with leash, watching(self._exchange, leash):
+                yield leash
+        finally:
+            self._gateway.in_flight.discard(leash)
+
+    async def _generate(self, engine: Engine, generation: Generation, leash: Leash) -> None:
+        asked = self._decided.asked
+        bounded = bounded_generation(
+            generation, self._decided.context_tokens, self._gateway.settings.default_max_tokens
+        )
+        label = Label(
+            RequestId(self._decided.entry.request),
+            self._gateway.outside.now_ms() // 1000,
+            self._decision.model,
+            self._decision.weights,
+        )
+        with_logprobs = generation.logprobs is not None
+        wording = Wording(asked.task, label, include_usage=asked.include_usage, with_logprobs=with_logprobs)
+        relay = Relay(self._exchange, wording, self._decided.provenance, leash, self._tally)
+        if asked.stream:
+            await relay.stream(engine.generate(bounded), include_usage=asked.include_usage)
+        else:
+            await relay.whole(engine.generate(bounded))
+
+    async def _embed(self, engine: Engine) -> None:
+        asked = self._decided.asked
+        embedding = await engine.embed(asked.inputs)
+        self._tally.usage = Usage(embedding.prompt_tokens, 0)
+        shown = embedding_list(embedding, self._decision.model, as_base64=asked.base64_vectors)
+        await self._exchange.respond_bytes(200, shown, self._decided.provenance)
+        self._tally.complete()
+
+    async def _tell(self, error: Exception) -> None:
+        reason = error.reason if isinstance(error, Cut) else None
+        if reason in _NOBODY_LISTENS or self._exchange.finished:
+            return
+        fault = _CUT[reason] if reason is not None else fault_from_error(error)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TELL_TIMEOUT_S):
+                if self._exchange.started:
+                    await self._exchange.end_stream(frame(fault.tree()))
+                else:
+                    await self._exchange.fail(fault, self._decided.provenance)
+
+
+def bounded_generation(generation: Generation, context_tokens: int, default_max_tokens: int) -> Generation:
+    """`generation` with an answer limit that the model's context can hold. Raises ContextLengthExceeded."""
+    wanted = generation.max_tokens
+    if wanted is not None and wanted > context_tokens:
+        raise ContextLengthExceeded(
+            f"max_tokens is more than this model's context, which is {context_tokens} tokens for prompt and answer "
+            "together. Ask for fewer.",
+            param="max_tokens",
+        )
+    return replace(generation, max_tokens=wanted or min(default_max_tokens, context_tokens))

@@ -1,0 +1,95 @@
+"""What ends a request before its answer is whole: one scope, and whoever pulls first decides why.
+
+- All work for a request between its decision and its outcome happens inside a leash. Pulling cancels what runs there,
+  at its next await, and leaves the scope with `Cut`; a cancel from elsewhere stays a CancelledError.
+- Silence is measured at both ends: an engine that says nothing is SILENT, a client that takes nothing is STALLED.
+- It costs a timer for each request, none for each token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+
+class Reason(Enum):
+    """Why a request was cut."""
+
+    CLIENT_GONE = "client_gone"
+    CLIENT_STALLED = "client_stalled"
+    ENGINE_SILENT = "engine_silent"
+    TOO_LONG = "answer_timeout"
+    STOPPING = "stopping"
+
+
+class Cut(Exception):
+    """The leash was pulled."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class Leash:
+    """An async context manager, to be entered once, by the task whose work it bounds."""
+
+    def __init__(self, answer_timeout_s: float, silence_timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scope = asyncio.timeout(None)
+        self._answer_timeout_s = answer_timeout_s
+        self._silence_timeout_s = silence_timeout_s
+        self._reason: Reason | None = None
+        self._active = False
+        self._heard = 0.0
+        self._to_client = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
+        self._active = True
+        self._timers["answer"] = self._loop.call_later(self._answer_timeout_s, self.pull, Reason.TOO_LONG)
+        if self._reason is not None:  # pulled before it was worn
+            self._scope.reschedule(self._loop.time())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._active = False
+        for timer in self._timers.values():
+            timer.cancel()
+        try:
+            await self._scope.__aexit__(kind, error, trace)
+        except TimeoutError:  # raised only in place of a cancel that was ours
+            raise Cut(self._reason or Reason.TOO_LONG) from None
+
+    def pull(self, reason: Reason) -> None:
+        """Ends what runs in the scope. Only the first reason counts; after the scope's end it does nothing."""
+        if self._reason is None:
+            self._reason = reason
+            if self._active:
+                self._scope.reschedule(self._loop.time())
+
+    def watch_silence(self) -> None:
+        """From here on something must be heard every `silence_timeout_s`."""
+        self._heard = self._loop.time()
+        self._timers["silence"] = self._loop.call_later(self._silence_timeout_s, self._look)
+
+    def heard_engine(self) -> None:
+        """The engine spoke; the client's turn."""
+        self._heard = self._loop.time()
+        self._to_client = True
+
+    def heard_client(self) -> None:
+        """The client took it; the engine's turn."""
+        self._heard = self._loop.time()
+        self._to_client = False
+
+    def _look(self) -> None:
+        left_s = self._heard + self._silence_timeout_s - self._loop.time()
+        if left_s > 0:
+            self._timers["silence"] = self._loop.call_later(left_s, self._look)
+        else:
+            self.pull(Reason.CLIENT_STALLED if self._to_client else Reason.ENGINE_SILENT)
