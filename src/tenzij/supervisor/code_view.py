@@ -1,4 +1,4 @@
-"""Which code a child process sees: the interpreter, the standard library, the installed packages and ours. Nothing else.
+"""Which code a child process sees: the interpreter, the standard library, the installed packages and ours.
 
 Rules
 - Only what the supervisor itself runs on: its interpreter, and those folders on its search path that hold packages.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,13 +40,19 @@ def code_view() -> CodeView:
     package = Path(os.path.realpath(tenzij.__file__)).parent
     packages = [Path(os.path.realpath(entry)) for entry in sys.path if Path(entry).name in PACKAGE_FOLDERS]
     packages = [folder for folder in dict.fromkeys(packages) if folder.is_dir()]
-    libraries = [Path(os.path.realpath(sysconfig.get_path(kind))).parent for kind in ("stdlib", "platstdlib")]
+    libraries = [Path(os.path.realpath(os.__file__)).parents[1], *_platform_library()]
     return CodeView(
         python=python,
         shown=outermost([python, *libraries, *packages, package]),
         search_path=tuple(map(str, dict.fromkeys([*packages, package.parent]))),
         package=package,
     )
+
+
+def _platform_library() -> list[Path]:
+    """Where compiled modules lie, where that is not where the others do."""
+    folder = Path(os.path.realpath(sys.base_exec_prefix)) / sys.platlibdir
+    return [folder] if folder.is_dir() else []
 
 
 def outermost(paths: Iterable[Path]) -> tuple[Path, ...]:

@@ -7,7 +7,8 @@ Rules
   opens or repairs a connection can be set. `io_uring`, which goes around a filter, does not exist.
 - No socket is made from inside but Unix stream pairs; a profile that `listens` may make Unix stream sockets as well.
 - `listen` answers success to others without doing anything: event loops call it on a listener that they were handed.
-- No process is made: `clone` makes threads only, `clone3`, whose flags a filter cannot see, does not exist. No namespace.
+- No process and no namespace is made: `clone` makes threads only; `clone3`, whose flags a filter cannot see, does not
+  exist.
 - No signal reaches another process; no memory of another process is read; no memory is shared but with a file.
 - Two filters: `BEFORE` is in force when the program is executed, `AFTER` is laid over it once the program has shut
   itself in, and takes away what that needed: executing, Landlock, further filters.

@@ -79,8 +79,8 @@ def drop_output() -> None:
 
 
 def our_frames(error: BaseException) -> Iterator[str]:
-    """The lines of ours that `error`, its causes and its parts passed through, innermost first: "policy/decide.py:12"."""
-    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+    """The lines of ours that `error`, its causes and parts passed through, innermost first: "policy/decide.py:12"."""
+    ours = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
     frames: list[str] = []
     trace: TracebackType | None = error.__traceback__
     while trace is not None:

@@ -29,10 +29,10 @@ from tenzij.supervisor import folders, landlock, plan
 from tenzij.supervisor.ability import CannotConfine, unsafe_notice, way_to_confine
 from tenzij.supervisor.code_view import CodeView, code_view
 from tenzij.supervisor.filters import filter_after, filter_before
-from tenzij.supervisor.profiles import Bind, Profile
+from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.seccomp import as_file
 
-__all__ = ["CannotConfine", "Launched", "launch", "unsafe_notice"]
+__all__ = ["CannotConfine", "Launched", "launch", "unsafe_notice", "user_of"]
 
 MOST_EARLY_WORDS: Final = 4096
 LANDLOCK: Final = True  # for tests of kernels without it
@@ -50,7 +50,7 @@ class Launched:
     process: subprocess.Popen[bytes]
     control: socket.socket  # the supervisor's end, non-blocking
     confined: bool
-    user: int | None  # its user id; None: that of this process
+    user: int  # its user id, seen from here
     paths: Mapping[str, str]  # for each bind's target, the path at which the program finds it
     _words: int
 
@@ -73,6 +73,11 @@ class Launched:
             self._words = -1
 
 
+def user_of(profile: Profile, confinement: config.Confinement) -> int:
+    """The user id of a confined process of this profile, seen from here."""
+    return confinement.uid_base + profile.uid_offset if os.geteuid() == 0 else os.geteuid()
+
+
 def launch(profile: Profile, *, confinement: config.Confinement) -> Launched:
     """Starts the profile's program; returns at once. Its first message is the caller's to send.
 
@@ -86,9 +91,9 @@ def launch(profile: Profile, *, confinement: config.Confinement) -> Launched:
         if not confinement.unsafe_run_unconfined:
             raise
         return _launch_unconfined(profile)
-    user = None if way.user is None else confinement.uid_base + profile.uid_offset
-    profile = _with_binds(profile, folders.prepare(profile.binds, user))
-    way = plan.Way(way.bubblewrap, way.code, user)
+    user = user_of(profile, confinement)
+    way = dataclasses.replace(way, user=None if user == os.geteuid() else user)
+    profile = dataclasses.replace(profile, binds=folders.prepared(profile.binds, user))
     version = landlock.abi() if LANDLOCK else 0
     with _pair() as (ours, theirs), as_file(filter_before(profile)) as filter_descriptor:
         spec = {
@@ -105,18 +110,14 @@ def launch(profile: Profile, *, confinement: config.Confinement) -> Launched:
 
 
 def _launch_unconfined(profile: Profile) -> Launched:
-    profile = _with_binds(profile, folders.prepare(profile.binds, None))
+    profile = dataclasses.replace(profile, binds=folders.prepared(profile.binds, os.geteuid()))
     code = code_view()
     with _pair() as (ours, theirs):
         spec = {"threads": 0, "filter": "", "grants": [], "landlock": 0}
         command = plan.inside(profile, code, theirs.fileno(), spec)
         process, words = _start(code, plan.unconfined(profile, command), (theirs.fileno(),))
         paths = {bind.target: str(bind.source) for bind in profile.binds}
-        return Launched(profile, process, ours, False, None, paths, words)
-
-
-def _with_binds(profile: Profile, binds: tuple[Bind, ...]) -> Profile:
-    return dataclasses.replace(profile, binds=binds)
+        return Launched(profile, process, ours, False, os.geteuid(), paths, words)
 
 
 @contextlib.contextmanager

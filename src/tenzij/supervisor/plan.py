@@ -59,11 +59,11 @@ def threads(profile: Profile) -> int:
 def library_folders() -> tuple[list[tuple[str, str]], list[Bind]]:
     """/lib and /lib64 as this machine has them: links into /usr, or folders of their own."""
     links, binds = [], []
-    for name in ("/lib", "/lib64"):
-        if os.path.islink(name):
-            links.append((os.readlink(name), name))
-        elif os.path.isdir(name):
-            binds.append(Bind(Path(name), name))
+    for folder in (Path("/lib"), Path("/lib64")):
+        if folder.is_symlink():
+            links.append((str(folder.readlink()), str(folder)))
+        elif folder.is_dir():
+            binds.append(Bind(folder, str(folder)))
     return links, binds
 
 

@@ -24,6 +24,7 @@ import resource
 import signal
 import stat
 import sys
+from pathlib import Path
 
 RUN = "/run"
 PR_SET_PDEATHSIG = 1
@@ -50,13 +51,13 @@ def show(staged: list[list[str]]) -> None:
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     opened = [(os.open(source, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC), place) for source, place in staged]
     _mount("tmpfs", RUN, "tmpfs", MS_NOSUID | MS_NODEV)
-    os.chmod(RUN, 0o755)
+    Path(RUN).chmod(0o755)
     for descriptor, place in opened:
         kind = os.fstat(descriptor).st_mode
         if stat.S_ISLNK(kind):
             raise OSError(f"{place}: its source is a link")
         if stat.S_ISDIR(kind):
-            os.mkdir(place, 0o755)
+            Path(place).mkdir(0o755)
         else:
             os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444))
         _mount(f"/proc/self/fd/{descriptor}", place, None, MS_BIND | MS_REC)
@@ -92,7 +93,7 @@ def main() -> None:
         show(spec["staged"])
         become(spec["user"])
         die_with(spec["parent"])  # the kernel forgets it at a change of user
-    os.execve(spec["argv"][0], spec["argv"], {})
+    os.execve(spec["argv"][0], spec["argv"], {})  # noqa: S606  a list of arguments
 
 
 if __name__ == "__main__":

@@ -39,4 +39,4 @@ _ABOUT_ITSELF: Final = """
 
 HARMLESS: Final = tuple(f"{_FILES} {_DESCRIPTORS} {_MEMORY} {_THREADS_AND_TIME} {_ABOUT_ITSELF}".split())
 
-WITH_DEVICES: Final = tuple(["mlock", "mlock2", "mlockall", "memfd_create", "mbind", "set_mempolicy"])
+WITH_DEVICES: Final = ("mlock", "mlock2", "mlockall", "memfd_create", "mbind", "set_mempolicy")
