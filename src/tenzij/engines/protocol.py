@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -51,7 +51,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer, never empty, with OpenAI's `logprobs` object where asked for."""
+    """A piece of the answer, never empty.
+
+    `logprobs` where asked for, in the shape that OpenAI has for chats, for completions as well:
+    `{"content": [{"token", "logprob", "bytes", "top_logprobs": […]}, …]}`.
+    """
 
     text: str
     logprobs: Mapping[str, Any] | None = None
@@ -94,8 +98,8 @@ class Embedding:
 class Engine(Protocol):
     """A model's engine as the gateway holds it: one for each worker, for the life of the process."""
 
-    def generate(self, generation: Generation) -> AsyncIterator[Event]:
-        """Runs it. Closing the iterator (or cancelling) hangs up, which frees the engine.
+    def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        """Runs it. Closing the generator (`contextlib.aclosing`) or cancelling hangs up, which frees the engine.
 
         Raises EngineError (or a CallerError when the engine refuses what the caller asked: context too long, schema
         that it cannot follow).
