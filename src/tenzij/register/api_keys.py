@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -26,6 +27,7 @@ MAX_DAYS = 366
 REMEMBERED_MS = 90 * DAY_MS
 MAX_LIVE_KEYS = 10_000
 NAME_CHARS = 100
+OWNER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def create_key(
@@ -43,6 +45,8 @@ def create_key(
     """Makes a key; its view, and beside that `key`, which exists nowhere else. Raises BadCall, NameTaken, NotFound."""
     _verify_name(session, name, now_ms)
     _verify_use_cases(session, use_cases)
+    if owner is not None and not OWNER.fullmatch(owner):
+        raise BadCall("An owner is a pseudonym of at most 64 small letters, digits, dots, _ and -.", param="owner")
     if not 1 <= days <= MAX_DAYS:
         raise BadCall(f"A key is for 1 to {MAX_DAYS} days.", param="days")
     key = key_from_random(secrets.token_bytes(SECRET_BYTES))

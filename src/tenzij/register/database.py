@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +51,15 @@ def open_database(folder: Path) -> Engine:
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
-    try:
-        _make_file(folder / FILE)
-        _verify_whole(engine)
-        _migrate(engine)
-    except (DatabaseError, sqlite3.Error, OSError, CommandError) as error:
-        engine.dispose()
-        raise _failure(error) from None
-    except RegisterFailed:
-        engine.dispose()
-        raise
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
+        try:
+            _make_file(folder / FILE)
+            _verify_whole(engine)
+            _migrate(engine)
+        except (DatabaseError, sqlite3.Error, OSError, CommandError) as error:
+            raise _failure(error) from None
+        undo.pop_all()
     return engine
 
 

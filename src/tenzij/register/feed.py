@@ -5,8 +5,8 @@ Rules
   the feed), and its bytes are canonical and agree with themselves. An invalid one never replaces a valid one.
 - What is invalid is no sign of life: the feed is dropped and tried anew. If it stays so, `is_current` turns false and
   the gateway refuses everything, rather than decide for long by a version that was meant to be replaced.
-- Keys are believed because of the channel: the supervisor handed it. They are applied before the version that comes with
-  them, so that a revocation never waits for anything.
+- Keys are believed because of the channel: the supervisor handed it. They are applied before the version that comes
+  with them, so that a revocation never waits for anything.
 - The callbacks run in the event loop, each with an immutable value; what they raise ends `run`.
 """
 
@@ -92,10 +92,10 @@ class PolicyFeed:
                 self._fault = "The register ended the feed."
             except (BadFeed, BadSignature, BadSnapshot) as error:
                 self._fault = error.message
+            except TimeoutError:  # before OSError, of which it is one
+                self._fault = f"The register was silent for {SILENCE_S:g} seconds."
             except (OSError, Refusal, BadFrame) as error:
                 self._fault = f"The register cannot be reached ({type(error).__name__})."
-            except TimeoutError:
-                self._fault = f"The register was silent for {SILENCE_S:g} seconds."
             pause_s = FIRST_PAUSE_S if self._last_sign_s != before else min(2 * pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,7 @@ def _folder_from_start(message: ToChild, descriptors: list[int]) -> Path:
     close_all(descriptors)
     folder = message.config.get("folder") if isinstance(message, Start) else None
     if not isinstance(message, Start) or not isinstance(folder, str) or set(message.config) != {"folder"}:
-        raise RegisterFailed(
-            "bad_start", "The register was not told, or not only, in which folder to work.", final=True
-        )
+        raise RegisterFailed("bad_start", "The register was not told, or not only, where its folder is.", final=True)
     return Path(folder)
 
 
@@ -93,15 +92,18 @@ class _Server:
         self._board = Board(register.published)
         self._turn = asyncio.Lock()  # one verb at a time, from its begin to its publication
         self._connections: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()  # those with a request in hand
+        self._stopping = False
 
     async def run(self) -> int:
         """Serves until told to stop; the exit status."""
         async with asyncio.TaskGroup() as tasks:
             stop = await self._until_stop(tasks)
-            if stop is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(stop.drain_s):
-                        await self._turn.acquire()  # kept: no further verb begins
+            self._stopping = True
+            for connection in self._connections - self._busy:
+                connection.cancel()
+            if stop is not None and self._busy:
+                await asyncio.wait(self._busy, timeout=stop.drain_s)
             for connection in self._connections:
                 connection.cancel()
         return 0
@@ -113,7 +115,7 @@ class _Server:
             if isinstance(message, Stop):
                 close_all(descriptors)
                 return message
-            if isinstance(message, Accept) and len(descriptors) == 1 and len(self._connections) < MAX_CONNECTIONS:
+            if isinstance(message, Accept) and len(descriptors) == 1 and self._has_room(message.role):
                 connection = tasks.create_task(self._converse(message.role, descriptors[0]), name=message.role)
                 self._connections.add(connection)
                 connection.add_done_callback(self._connections.discard)
@@ -121,25 +123,40 @@ class _Server:
                 close_all(descriptors)
         return None
 
+    def _has_room(self, role: str) -> bool:
+        """Many operators never keep the gateway out."""
+        return role == "gateway" or len(self._connections) < MAX_CONNECTIONS
+
     async def _converse(self, role: str, descriptor: int) -> None:
-        with socket.socket(fileno=descriptor) as sock:
-            if role not in ("gateway", "operator"):
-                return
-            sock.setblocking(False)
-            reader, writer = await asyncio.open_unix_connection(sock=sock.dup())
+        sock = socket.socket(fileno=descriptor)
+        if role not in ("gateway", "operator"):
+            sock.close()
+            return
+        sock.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=sock)
         try:
             if role == "gateway":
                 await serve_feed(writer, self._board, self._register.secrets.pepper)
             else:
-                await serve_operator(reader, writer, self._perform)
+                await serve_operator(reader, writer, self._perform, self._in_hand)
         finally:
             writer.close()
 
-    async def _perform(self, request: Request) -> Any:
-        """One verb, whole, even when who asked goes away meanwhile."""
-        return await asyncio.shield(self._perform_whole(request))
+    @contextlib.contextmanager
+    def _in_hand(self) -> Iterator[None]:
+        """Keeps the current connection from being ended by `Stop` until its answer is sent; then it is its turn."""
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is served in a task")
+        self._busy.add(task)
+        try:
+            yield
+        finally:
+            self._busy.discard(task)
+            if self._stopping:
+                task.cancel()
 
-    async def _perform_whole(self, request: Request) -> Any:
+    async def _perform(self, request: Request) -> Any:
         async with self._turn:
             loop = asyncio.get_running_loop()
             before = self._register.published

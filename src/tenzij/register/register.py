@@ -14,7 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,19 +108,19 @@ def opened_register(folder: Path, now_ms: Callable[[], int]) -> Register:
             final=True,
         )
     engine = open_database(folder)
-    try:
-        return Register(engine, _secrets(folder, engine), now_ms)
-    except RegisterFailed:
-        engine.dispose()
-        raise
-    except (StorageFailed, BadPassport, BadSnapshot, KeyError, ValueError, TypeError) as error:
-        engine.dispose()
-        raise RegisterFailed(
-            "records_unreadable",
-            f"What is on record in the register cannot be read ({type(error).__name__}). Put the last good copy of the "
-            "whole register folder back.",
-            final=True,
-        ) from None
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
+        try:
+            register = Register(engine, _secrets(folder, engine), now_ms)
+        except (StorageFailed, BadPassport, BadSnapshot, KeyError, ValueError, TypeError) as error:
+            raise RegisterFailed(
+                "records_unreadable",
+                f"What is on record in the register cannot be read ({type(error).__name__}). Put the last good copy of "
+                "the whole register folder back.",
+                final=True,
+            ) from None
+        undo.pop_all()
+    return register
 
 
 def _secrets(folder: Path, engine: Engine) -> Secrets:
