@@ -79,34 +79,38 @@ StartEngine = Callable[[WorkerConfig, str, str], None]
 
 def run_worker(control: socket.socket, start_engine: StartEngine) -> int:
     """Runs one worker until it is told to stop; the exit status."""
-    control.setblocking(True)
-    received = _receive(control)
-    if not isinstance(received, Start):
-        return 0
     try:
-        ready, endpoint = _start(received, start_engine)
+        config = receive_config(control)
+        if config is None:
+            return 0
+        ready, endpoint = started(config, start_engine)
     except CannotStart as error:
-        _tell(control, error.failed)
+        tell(control, error.failed)
         return 1
-    if not _tell(control, ready, endpoint):
-        return 0
-    os.close(endpoint)
-    while (message := _receive(control)) is not None:
-        if isinstance(message, Stop):
-            break
+    if tell(control, ready, endpoint):
+        os.close(endpoint)
+        wait_for_stop(control)
     return 0
 
 
-def drop_output() -> None:
-    """From here on, what this process prints is gone."""
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    os.close(nothing)
+def receive_config(control: socket.socket) -> WorkerConfig | None:
+    """The configuration, from the first message; None when the supervisor is gone. Raises CannotStart."""
+    control.setblocking(True)
+    start = _receive(control)
+    if not isinstance(start, Start):
+        return None
+    try:
+        config = msgspec.convert(start.config, WorkerConfig)
+    except msgspec.ValidationError as error:
+        raise CannotStart("bad_start", f"the worker's configuration is wrong: {error}", final=True) from None
+    if config.is_embedding and not GENERATING.isdisjoint(config.tasks):
+        reason = "the passport names embedding beside generating tasks; a model is for one or the other"
+        raise CannotStart("bad_tasks", reason, final=True)
+    return config
 
 
-def _start(start: Start, start_engine: StartEngine) -> tuple[Ready, int]:
-    config = _config(start)
+def started(config: WorkerConfig, start_engine: StartEngine) -> tuple[Ready, int]:
+    """Verifies the weights and starts the engine: what to tell the supervisor, and the socket. Raises CannotStart."""
     drop_output()
     os.environ.clear()
     descriptor = _opened(config)
@@ -128,6 +132,30 @@ def _start(start: Start, start_engine: StartEngine) -> tuple[Ready, int]:
     return Ready({"weights": config.weights if config.hash else None, "verification": verification}), endpoint
 
 
+def tell(control: socket.socket, message: ToSupervisor, *descriptors: int) -> bool:
+    """Whether the supervisor was still there to be told."""
+    try:
+        send(control, message, descriptors)
+    except OSError:
+        return False
+    return True
+
+
+def wait_for_stop(control: socket.socket) -> None:
+    """Returns once the supervisor says so, or is gone."""
+    while (message := _receive(control)) is not None:
+        if isinstance(message, Stop):
+            return
+
+
+def drop_output() -> None:
+    """From here on, what this process prints is gone."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
 def endpoint_at(path: Path) -> int:
     """An `O_PATH` descriptor of the listening socket at `path`. Raises CannotStart when that is something else."""
     try:
@@ -138,17 +166,6 @@ def endpoint_at(path: Path) -> int:
         os.close(endpoint)
         raise CannotStart("engine_start_failed", "where the engine's socket should be is something else")
     return endpoint
-
-
-def _config(start: Start) -> WorkerConfig:
-    try:
-        config = msgspec.convert(start.config, WorkerConfig)
-    except msgspec.ValidationError as error:
-        raise CannotStart("bad_start", f"the worker's configuration is wrong: {error}", final=True) from None
-    if config.is_embedding and not GENERATING.isdisjoint(config.tasks):
-        reason = "the passport names embedding beside generating tasks; a model is for one or the other"
-        raise CannotStart("bad_tasks", reason, final=True)
-    return config
 
 
 def _opened(config: WorkerConfig) -> int:
@@ -174,12 +191,3 @@ def _receive(control: socket.socket) -> object | None:
     except (OSError, BadMessage):
         return None
     return None if received is None else received[0]
-
-
-def _tell(control: socket.socket, message: ToSupervisor, *descriptors: int) -> bool:
-    """Whether the supervisor was still there to be told."""
-    try:
-        send(control, message, descriptors)
-    except OSError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""A supervisor of one worker, for tests: starts the program as a child without confinement and speaks the control channel.
+"""A supervisor of one worker, for tests: starts the program as a child, unconfined, and speaks the control channel.
 
 What the real supervisor does more (confine, check who listens, restart) is not here.
 """
