@@ -19,6 +19,7 @@ from tenzij.supervisor.home import BadHome, Home, bad_home
 from tenzij.supervisor.operator_socket import who_listens
 
 POLL_S: Final = 0.02
+DYING_S: Final = 0.3  # one that was killed a moment ago may still seem to listen
 
 
 class AlreadyRunning(BadHome):
@@ -35,12 +36,13 @@ def locked(home: Home, wait_s: float) -> Iterator[int]:
     """
     descriptor = _opened(home.path)
     try:
-        until_s = time.monotonic() + wait_s
+        began_s = time.monotonic()
         while not _try(descriptor, home.path):
+            waited_s = time.monotonic() - began_s
             pid = who_listens(home)
-            if pid is not None:
+            if pid is not None and waited_s >= DYING_S:
                 raise AlreadyRunning(f"tenzij already runs on {home.path}, as process {pid}: stop it there first")
-            if time.monotonic() >= until_s:
+            if waited_s >= max(wait_s, DYING_S):
                 raise AlreadyRunning(f"another tenzij is busy with {home.path}: try again when it is done")
             time.sleep(POLL_S)
         yield descriptor

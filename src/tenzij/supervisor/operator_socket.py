@@ -23,8 +23,20 @@ BACKLOG: Final = 16
 CONNECT_TIMEOUT_S: Final = 2.0
 
 
-def bound(home: Home) -> socket.socket:
-    """The listening, non-blocking socket; a stale one is replaced. Only under the lock. Raises BadHome."""
+@contextmanager
+def listening(home: Home) -> Iterator[socket.socket]:
+    """Listens, without blocking, and takes the socket away in the end. Only under the lock. Raises BadHome.
+
+    One that a killed platform left is replaced.
+    """
+    with _bound(home) as sock:
+        try:
+            yield sock
+        finally:
+            remove(home)
+
+
+def _bound(home: Home) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _folder(home) as folder:

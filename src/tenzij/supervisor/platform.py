@@ -83,7 +83,7 @@ class Platform:
             lock = held.enter_context(locked(home, LOCK_WAIT_S))
             held.enter_context(sweeping(home, lock))
             clients = held.enter_context(listener.bound(self._settings.gateway))
-            operators = held.enter_context(operator_socket.bound(home))
+            operators = held.enter_context(operator_socket.listening(home))
             held.enter_context(self._signals())
             listening = Listening(*listener.address_of(clients))
             if notice := launcher.unsafe_notice(self._settings.confinement):

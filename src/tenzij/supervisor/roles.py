@@ -189,15 +189,15 @@ class WorkerRole:
 
     def accept(self, ready: Ready, descriptors: list[int], launched: Launched) -> None:
         try:
+            place = verify_is_listening_socket(descriptors)
             verification = self._verified(ready)
-            self._socket = verify_is_listening_socket(descriptors)
         except Unfit:
             close_all(descriptors)
             raise
         except Refusal as error:
             close_all(descriptors)
             raise Unfit(str(error)) from None
-        self._pid = launched.process.pid
+        self._socket, self._pid = place, launched.process.pid
         self._user = launched.user
         self.weights, self.verification = self.spec.weights, verification
 

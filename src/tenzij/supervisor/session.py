@@ -1,4 +1,4 @@
-"""The operator's stream to the register, for one command: of the running platform, or of a register started for it alone.
+"""The operator's stream to the register for one command: the running platform's, or that of one started for it alone.
 
 Rules
 - Where the platform runs, its supervisor hands the stream over; nothing is started.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -45,6 +46,7 @@ from tenzij.supervisor.timing import plan_within
 
 WAIT_S: Final = 10.0  # for another command, or for a platform that is just starting or stopping
 _TURN_S: Final = 0.5
+_A_SECOND: Final = struct.pack("ll", 1, 0)  # struct timeval
 
 
 class NoRegister(OperatorError):
@@ -155,6 +157,8 @@ def _end(launched: Launched, within_s: float) -> None:
     """Has the process gone: asked first, then by force."""
     plan = plan_within(within_s)
     with suppress(OSError):
+        # The thread beside this one reads from it, so it stays blocking; a full channel must not hold this up.
+        launched.control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _A_SECOND)
         send(launched.control, Stop(plan.drain_s))
     with suppress(subprocess.TimeoutExpired):
         launched.process.wait(plan.terminate_s)

@@ -60,13 +60,22 @@ def below(root: int) -> list[int]:
 def signal_below(root: int, number: signal.Signals) -> int:
     """Sends the signal to every process below `root`, without itself. How many there were."""
     reached = 0
-    for pid in below(root):
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                if is_within(pid, root):
+    with contextlib.ExitStack() as held:
+        # First all are held, then all are signalled: the children of one that ends are below `root` no more.
+        descriptors = [_held(pid, root, held) for pid in below(root)]
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                if descriptor is not None:
                     signal.pidfd_send_signal(descriptor, number)
                     reached += 1
-            finally:
-                os.close(descriptor)
     return reached
+
+
+def _held(pid: int, root: int, held: contextlib.ExitStack) -> int | None:
+    """A pidfd of the process, if it is below `root` still."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return None
+    held.callback(os.close, descriptor)
+    return descriptor if is_within(pid, root) else None
