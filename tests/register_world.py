@@ -71,7 +71,8 @@ def new_key(register: Register, name: str = "proef", **changes: Any) -> dict[str
 PROGRAM = """
 import socket, sys
 from tenzij.register.process import main
-sys.exit(main(socket.socket(fileno=int(sys.argv[1]))))
+with socket.socket(fileno=int(sys.argv[1])) as control:
+    sys.exit(main(control))
 """
 
 
