@@ -98,6 +98,8 @@ class Running:
             self.process.send_signal(how)
         self.process.wait(timeout_s)
         self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         return time.monotonic() - began
 
     def descendants(self) -> set[Process]:

@@ -132,14 +132,15 @@ def crash_while_generating(platform: Running, client: httpx.Client) -> None:
     for program in ("llamacpp_worker", "gateway"):
         until(lambda: client.get("../health/ready").status_code == 200, 60, "ready")
         with client.stream("POST", "chat/completions", json=body) as answer:
-            next(answer.iter_bytes())
+            pieces = answer.iter_bytes()
+            next(pieces)
             (pid,) = until(lambda p=program: platform.pids_of(p), 10, f"the process of {program}")  # type: ignore[misc]
             limits = Path(f"/proc/{pid}/limits").read_text()
             core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
             assert core.split()[4:6] == ["0", "0"]
             os.kill(pid, signal.SIGSEGV)
             try:
-                for _ in answer.iter_bytes():
+                for _ in pieces:
                     pass
             except httpx.HTTPError:
                 pass
