@@ -185,6 +185,8 @@ def _facts_record(facts: Facts, snapshot: KnownModels | None) -> FactsRecord:
 
 
 def _findings_record(findings: Findings) -> FindingsRecord:
+    if len(dict(findings.counts)) != len(findings.counts):
+        raise ValueError("a kind of finding is counted twice")
     return FindingsRecord(
         detector=findings.detector,
         level=_code(findings.level),

@@ -99,11 +99,6 @@ class Scan:
     good_bytes: int  # what follows is torn
     next_index: int
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it holds no entry."""
-        return self.good_bytes == self.header_bytes
-
 
 _header_decoder: msgspec.json.Decoder[Header] = msgspec.json.Decoder(Header)
 

@@ -66,6 +66,11 @@ class _End:
     good_bytes: int
     next_index: int
 
+    @property
+    def entries_bytes(self) -> int:
+        """Without the header, which may be large."""
+        return self.good_bytes - self.header_bytes
+
 
 class WriteAheadLog:
     """One folder's log. `next_index` entries are acknowledged."""
@@ -86,8 +91,9 @@ class WriteAheadLog:
     def load(self, memory: Memory) -> None:
         """Reads the end of the log: the last segment, and before it at least a segment's worth of entries.
 
-        Raises OSError, LedgerDamaged, LedgerOfAnother. Writes nothing.
+        Raises OSError (it may be called again), LedgerDamaged, LedgerOfAnother. Writes nothing.
         """
+        self._end = None
         numbers = self._numbers_to_read()
         for position, number in enumerate(numbers):
             data = self._files.read(name_from_number(number))
@@ -108,7 +114,7 @@ class WriteAheadLog:
         number = 1
         if self._end is not None:
             self._cut(self._end)
-            number = self._end.number if self._is_empty(self._end) else self._end.number + 1
+            number = self._end.number + (self._end.entries_bytes > 0)  # an empty one is replaced
         header = Header(self._identity, number, self.next_index, tuple(unfinished))
         self._end = self._begun(header)
 
@@ -118,7 +124,7 @@ class WriteAheadLog:
         `unfinished` is asked when a new segment begins: the decisions unfinished before these entries.
         Raises OSError: none of them counts, and `mend` is next.
         """
-        if self._end is not None and self._end.good_bytes >= self._segment_bytes:
+        if self._end is not None and self._end.entries_bytes >= self._segment_bytes:
             self.begin(unfinished())
         if self._handle is None or self._end is None:
             raise OSError(errno.EBADF, "the log is not begun")
@@ -202,10 +208,6 @@ class WriteAheadLog:
         if self._handle is not None:
             self._files.close(self._handle)
             self._handle = None
-
-    @staticmethod
-    def _is_empty(end: _End) -> bool:
-        return end.good_bytes == end.header_bytes
 
 
 def fault_of(error: OSError) -> str:
