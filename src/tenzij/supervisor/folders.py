@@ -1,4 +1,4 @@
-"""The files and folders of the host that a profile binds, made ready and checked before a child starts.
+"""The files, folders and devices of the host that a profile names, made ready and checked before a child starts.
 
 Rules
 - A writable folder is its child's alone: made where missing, owned by the child's user id, closed to others. As root,
@@ -6,6 +6,7 @@ Rules
   would follow what it holds.
 - What is read-only must be there and readable for the child's user id; nothing is changed about it.
 - A link is never followed to the source of a bind: the last part of its path must be the thing itself.
+- A device that was declared must be there, be a device, and be open to the child's user id.
 """
 
 from __future__ import annotations
@@ -82,3 +83,17 @@ def _verify_readable(source: Path, user: int) -> None:
         return  # a group may let us: opening will tell
     if found.st_mode & wanted != wanted:
         raise UnfitFolder(f"{source} cannot be read by the process that needs it: chmod a+r {source}")
+
+
+def verify_devices(devices: Iterable[str], user: int) -> None:
+    """Raises UnfitFolder unless a child that runs as `user` can open each."""
+    for path in map(Path, devices):
+        try:
+            found = path.lstat()
+        except OSError as error:
+            raise UnfitFolder(f"worker.devices: {path} cannot be used: {error.strerror}") from None
+        if not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            raise UnfitFolder(f"worker.devices: {path} is not a device")
+        open_to_it = found.st_mode & 0o6 == 0o6 if user != os.geteuid() else os.access(path, os.R_OK | os.W_OK)
+        if not open_to_it:
+            raise UnfitFolder(f"worker.devices: {path} is not open to the worker's user: chmod a+rw {path}")

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -98,7 +99,7 @@ def our_frames(error: BaseException) -> Iterator[str]:
 
 def report(control: socket.socket, code: str, what: str, error: BaseException) -> None:
     """Tells the supervisor, as `channels.control.Failed` has it."""
-    frames = list(our_frames(error))[:MOST_FRAMES]
+    frames = list(itertools.islice(our_frames(error), MOST_FRAMES))  # a chain of causes can be a ring
     reason = f"{what}: {type(error).__name__}" + (f" ({', '.join(frames)})" if frames else "")
     message = {"type": "failed", "code": code, "reason": reason, "final": False}
     try:

@@ -35,7 +35,6 @@ from tenzij.supervisor.seccomp import as_file
 __all__ = ["CannotConfine", "Launched", "launch", "unsafe_notice", "user_of"]
 
 MOST_EARLY_WORDS: Final = 4096
-LANDLOCK: Final = True  # for tests of kernels without it
 
 
 @dataclass(slots=True)
@@ -93,14 +92,13 @@ def launch(profile: Profile, *, confinement: config.Confinement) -> Launched:
         return _launch_unconfined(profile)
     user = user_of(profile, confinement)
     way = dataclasses.replace(way, user=None if user == os.geteuid() else user)
-    profile = dataclasses.replace(profile, binds=folders.prepared(profile.binds, user))
-    version = landlock.abi() if LANDLOCK else 0
+    profile = _fit(profile, user)
     with _pair() as (ours, theirs), as_file(filter_before(profile)) as filter_descriptor:
         spec = {
             "threads": plan.threads(profile),
             "filter": filter_after().hex(),
             "grants": plan.grants(profile, way.code),
-            "landlock": version,
+            "landlock": landlock.abi(),
         }
         command = plan.inside(profile, way.code, theirs.fileno(), spec)
         staged = plan.confined(profile, way, command, filter_descriptor)
@@ -110,7 +108,7 @@ def launch(profile: Profile, *, confinement: config.Confinement) -> Launched:
 
 
 def _launch_unconfined(profile: Profile) -> Launched:
-    profile = dataclasses.replace(profile, binds=folders.prepared(profile.binds, os.geteuid()))
+    profile = _fit(profile, os.geteuid())
     code = code_view()
     with _pair() as (ours, theirs):
         spec = {"threads": 0, "filter": "", "grants": [], "landlock": 0}
@@ -118,6 +116,12 @@ def _launch_unconfined(profile: Profile) -> Launched:
         process, words = _start(code, plan.unconfined(profile, command), (theirs.fileno(),))
         paths = {bind.target: str(bind.source) for bind in profile.binds}
         return Launched(profile, process, ours, False, os.geteuid(), paths, words)
+
+
+def _fit(profile: Profile, user: int) -> Profile:
+    """The profile with its files and devices ready for this user."""
+    folders.verify_devices(profile.devices, user)
+    return dataclasses.replace(profile, binds=folders.prepared(profile.binds, user))
 
 
 @contextlib.contextmanager

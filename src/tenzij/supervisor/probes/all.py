@@ -6,7 +6,7 @@ from tenzij.supervisor.probes import files, handed, itself, needs, network, priv
 from tenzij.supervisor.probes.probe import Probe
 
 PROBES: tuple[Probe, ...] = tuple(
-    probe for theme in (network, handed, files, processes, privileges, itself, needs) for probe in theme.THEME.probes
+    probe for theme in (network, handed, files, processes, privileges, needs, itself) for probe in theme.THEME.probes
 )
 
 

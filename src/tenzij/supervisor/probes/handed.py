@@ -1,6 +1,7 @@
 """Doors through sockets that were handed over: turning an accepted stream, or any TCP socket, to another peer.
 
-The socket comes from the host's own network: if one call were let through here, it would leave the machine.
+The socket comes from the host's own network: if one call were let through here, it would leave the machine. All these
+probes share it, so an open door can hide those after it: what opens a connection comes first.
 """
 
 from __future__ import annotations
@@ -95,25 +96,6 @@ def connect(host: Surroundings) -> str:
     return _on(host.loose(), lambda sock: sock.connect(host.tcp), "connected")
 
 
-@THEME.probe("bind a socket of the host's", *WITHOUT_LISTENING)
-def bind(host: Surroundings) -> str:
-    return _on(host.loose(), lambda sock: sock.bind(("127.0.0.1", 0)), "bound")
-
-
-@THEME.probe("make a socket of the host's listen", *WITHOUT_LISTENING)
-def listen(host: Surroundings) -> str:
-    def use(sock: socket.socket) -> None:
-        sock.listen()
-        _check_listens(sock)
-
-    return _on(host.loose(), use, "listening")
-
-
-def _check_listens(sock: socket.socket) -> None:
-    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        raise Held("listen did nothing")
-
-
 @THEME.probe("open a socket of the host's by fast open, sendto")
 def fast_open_sendto(host: Surroundings) -> str:
     return _on(host.loose(), lambda sock: sock.sendto(b"x", MSG_FASTOPEN, host.tcp), "opened")
@@ -137,6 +119,25 @@ def fast_open_sendmmsg(host: Surroundings) -> str:
         system.libc("sendmmsg", sock.fileno(), headers, ctypes.c_uint(1), ctypes.c_int(MSG_FASTOPEN))
 
     return _on(host.loose(), use, "opened")
+
+
+@THEME.probe("bind a socket of the host's", *WITHOUT_LISTENING)
+def bind(host: Surroundings) -> str:
+    return _on(host.loose(), lambda sock: sock.bind(("127.0.0.1", 0)), "bound")
+
+
+@THEME.probe("make a socket of the host's listen", *WITHOUT_LISTENING)
+def listen(host: Surroundings) -> str:
+    def use(sock: socket.socket) -> None:
+        sock.listen()
+        _check_listens(sock)
+
+    return _on(host.loose(), use, "listening")
+
+
+def _check_listens(sock: socket.socket) -> None:
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise Held("listen did nothing")
 
 
 def _setting(level: int, option: int) -> Attempt:

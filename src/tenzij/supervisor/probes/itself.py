@@ -16,6 +16,7 @@ from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
 THEME = Theme()
 ENVIRONMENT = {"PWD", "LC_CTYPE"}  # set by bubblewrap and by the interpreter
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
+PTRACE_TRACEME = 0
 X32_BIT = 0x40000000
 MAP_NORESERVE = 0x4000  # promised only: nothing is taken until it is touched
 GETPID_64, GETPID_32 = 39, 20
@@ -107,6 +108,13 @@ def host_name(_: Surroundings) -> str:
     if (name := socket.gethostname()) == "tenzij":
         raise Held("it is called tenzij")
     return f"it is called {name[:1]}…"
+
+
+@THEME.probe("be traced")
+def be_traced(_: Surroundings) -> str:
+    """The last of all in its process: let through, the next signal stops it."""
+    system.libc("ptrace", ctypes.c_long(PTRACE_TRACEME), 0, None, None)
+    return "traced"
 
 
 def x32(_: Surroundings) -> str:

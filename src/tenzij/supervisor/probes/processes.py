@@ -12,7 +12,7 @@ from tenzij.supervisor.probes import system
 from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
 
 THEME = Theme()
-PTRACE_TRACEME, PTRACE_SEIZE, PTRACE_DETACH = 0, 0x4206, 17
+PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17
 AT_EMPTY_PATH = 0x1000
 TRUE = "/usr/bin/true"
 
@@ -71,12 +71,6 @@ def trace(host: Surroundings) -> str:
     with contextlib.suppress(OSError):
         system.libc("ptrace", ctypes.c_long(PTRACE_DETACH), host.victim, None, None)
     return "attached"
-
-
-@THEME.probe("be traced")
-def be_traced(_: Surroundings) -> str:
-    system.libc("ptrace", ctypes.c_long(PTRACE_TRACEME), 0, None, None)
-    return "traced"
 
 
 @THEME.probe("signal another process")
