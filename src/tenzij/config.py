@@ -54,7 +54,7 @@ class Gateway(_Section):
 class Worker(_Section):
     """How models are run; the same for each model."""
 
-    threads: int = Field(0, ge=0, le=1024, description="Processor threads for each worker; 0: all that there are.")
+    threads: int = Field(0, ge=0, le=1024, description="Processor threads for each worker; 0: all but one.")
     slots: int = Field(4, ge=1, le=256, description="Requests that one worker answers at the same time.")
     context_tokens: int = Field(
         0, ge=0, le=1_048_576, description="Context of each request; 0: what the model's passport says."

@@ -49,7 +49,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tasks: list[Task]
     context_tokens: int  # of each request
     slots: int  # requests at the same time
-    threads: int  # 0: one for each processor that this process may use
+    threads: int  # 0: one for each processor but one
     batch_tokens: int
     gpu_layers: int
     hash: bool  # hash the weights, or trust that they are unchanged
@@ -61,8 +61,12 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def thread_count(self) -> int:
-        """Threads to compute with."""
-        return self.threads or len(os.sched_getaffinity(0))
+        """Threads to compute with.
+
+        One processor stays free for the other processes: the engine's threads wait for each other by spinning, so one that
+        has to share its processor holds up all (on a busy machine with two, two threads were 2 to 20 times slower than one).
+        """
+        return self.threads or max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 class CannotStart(Exception):
