@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -127,7 +127,8 @@ class Log:
     async def record_decision(self, entry: DecisionEntry, key: bytes = b"") -> int:
         bytes_from_entry(entry)
         self.asked.set()
-        await self.gate.wait()
+        async with asyncio.timeout(5):
+            await self.gate.wait()
         if not self.is_ready:
             raise LedgerUnavailable("The ledger cannot record now.", retry_after_s=2)
         self.decisions.append(entry)
@@ -135,7 +136,8 @@ class Log:
 
     async def record_outcome(self, entry: OutcomeEntry, key: bytes = b"") -> int:
         bytes_from_entry(entry)
-        await self.outcome_gate.wait()
+        async with asyncio.timeout(5):
+            await self.outcome_gate.wait()
         self.outcomes.append(entry)
         return len(self.decisions) + len(self.outcomes) - 1
 
@@ -182,7 +184,7 @@ class ScriptedEngine:
         self.freed = asyncio.Event()
         self.on_begin: Callable[[], None] = lambda: None
 
-    async def generate(self, generation: Generation) -> AsyncIterator[Event]:
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         self.on_begin()
         self.generations.append(generation)
         self.running += 1
@@ -302,11 +304,13 @@ class Asking:
         headers: Sequence[tuple[str, str]] = (),
         host: str = "127.0.0.1",
         stalled_body: bool = False,
+        reads_until: int | None = None,
     ) -> None:
         if body is None:
             body = b"" if method == "GET" else json.dumps(chat() if tree is ... else tree).encode()
         self._parts = [body] if isinstance(body, bytes) else list(body)
         self._stalled_body = stalled_body
+        self._reads_until = reads_until  # after so many messages it reads no more
         shown = [*headers, *([("Authorization", f"Bearer {key}")] if key else [])]
         self._scope: Scope = {
             "type": "http",
@@ -343,6 +347,8 @@ class Asking:
         if not self.hung_up.is_set():
             await self.reads.wait()
         self.sent.append(message)
+        if len(self.sent) == self._reads_until:
+            self.reads.clear()
         async with self.got:
             self.got.notify_all()
         if message["type"] == "http.response.body" and not message.get("more_body", False):
@@ -369,3 +375,10 @@ async def soon(event: asyncio.Event, within_s: float = 1.0) -> None:
     """Waits for `event`, and fails when it takes longer."""
     async with asyncio.timeout(within_s):
         await event.wait()
+
+
+async def eventually(condition: Callable[[], object], within_s: float = 1.0) -> None:
+    """Lets everything run until `condition` holds, and fails when that takes longer."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what it waits for has no event of its own
+            await asyncio.sleep(0.001)

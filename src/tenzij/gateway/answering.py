@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from tenzij.engines.protocol import Engine, Generation, Usage
 from tenzij.gateway.answers import Label, Wording, frame
@@ -21,7 +20,6 @@ from tenzij.gateway.exchange import Exchange
 from tenzij.gateway.faults import Fault, fault_from_error
 from tenzij.gateway.hangup import watching
 from tenzij.gateway.leash import Cut, Leash, Reason
-from tenzij.gateway.refusals import ContextLengthExceeded
 from tenzij.gateway.relay import Relay
 from tenzij.gateway.state import Gateway
 from tenzij.gateway.tally import Tally
@@ -76,9 +74,6 @@ class Answering:
 
     async def _generate(self, engine: Engine, generation: Generation, leash: Leash) -> None:
         asked = self._decided.asked
-        bounded = bounded_generation(
-            generation, self._decided.context_tokens, self._gateway.settings.default_max_tokens
-        )
         label = Label(
             RequestId(self._decided.entry.request),
             self._gateway.outside.now_ms() // 1000,
@@ -89,9 +84,9 @@ class Answering:
         wording = Wording(asked.task, label, include_usage=asked.include_usage, with_logprobs=with_logprobs)
         relay = Relay(self._exchange, wording, self._decided.provenance, leash, self._tally)
         if asked.stream:
-            await relay.stream(engine.generate(bounded), include_usage=asked.include_usage)
+            await relay.stream(engine.generate(generation), include_usage=asked.include_usage)
         else:
-            await relay.whole(engine.generate(bounded))
+            await relay.whole(engine.generate(generation))
 
     async def _embed(self, engine: Engine) -> None:
         asked = self._decided.asked
@@ -112,15 +107,3 @@ class Answering:
                     await self._exchange.end_stream(frame(fault.tree()))
                 else:
                     await self._exchange.fail(fault, self._decided.provenance)
-
-
-def bounded_generation(generation: Generation, context_tokens: int, default_max_tokens: int) -> Generation:
-    """`generation` with an answer limit that the model's context can hold. Raises ContextLengthExceeded."""
-    wanted = generation.max_tokens
-    if wanted is not None and wanted > context_tokens:
-        raise ContextLengthExceeded(
-            f"max_tokens is more than this model's context, which is {context_tokens} tokens for prompt and answer "
-            "together. Ask for fewer.",
-            param="max_tokens",
-        )
-    return replace(generation, max_tokens=wanted or min(default_max_tokens, context_tokens))

@@ -19,4 +19,3 @@ class Decided:
     entry: DecisionEntry
     key: bytes  # of the entry's commitment
     provenance: Headers  # what the answer tells about the decision
-    context_tokens: int  # of the model; 0 when there is none

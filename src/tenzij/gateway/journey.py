@@ -17,6 +17,7 @@ from tenzij.gateway import headers
 from tenzij.gateway.answering import Answering
 from tenzij.gateway.asked import Asked
 from tenzij.gateway.body import read_body
+from tenzij.gateway.bounds import bounded
 from tenzij.gateway.decided import Decided
 from tenzij.gateway.exchange import Exchange
 from tenzij.gateway.facts import facts_from
@@ -82,12 +83,16 @@ def entrance(gateway: Gateway, exchange: Exchange) -> tuple[Snapshot, Caller]:
 
 
 def _decided(gateway: Gateway, exchange: Exchange, asked: Asked, facts: Facts, snapshot: Snapshot) -> Decided:
+    """Decides; the commitment is to exactly what then goes to the engine. Raises ContextLengthExceeded, NoDoor."""
     decision = decide(facts, snapshot)
     if isinstance(decision, Exceptional):
         raise NoDoor("This request would leave this machine, and there is no way out. Nothing was sent.")
+    model = None
+    if isinstance(decision, Local):
+        model = decision.model
+        asked = bounded(asked, snapshot.models[model].context_tokens, gateway.settings.default_max_tokens)
     request = RequestId(gateway.outside.random_bytes(16).hex())
     key = gateway.outside.random_bytes(KEY_BYTES)
-    model = decision.model if isinstance(decision, Local) else None
     entry = besluit_from(
         facts,
         decision,
@@ -97,11 +102,4 @@ def _decided(gateway: Gateway, exchange: Exchange, asked: Asked, facts: Facts, s
         verification=None if model is None else gateway.verification_of(model),
         question=commitment(key, QUESTION, question_bytes(asked, model)),
     )
-    return Decided(
-        asked=asked,
-        decision=decision,
-        entry=entry,
-        key=key,
-        provenance=headers.provenance(request, decision, snapshot),
-        context_tokens=0 if model is None else snapshot.models[model].context_tokens,
-    )
+    return Decided(asked, decision, entry, key, headers.provenance(request, decision, snapshot))

@@ -77,13 +77,13 @@ class Leash:
         self._heard = self._loop.time()
         self._timers["silence"] = self._loop.call_later(self._silence_timeout_s, self._look)
 
-    def heard_engine(self) -> None:
-        """The engine spoke; the client's turn."""
+    def turn_of_client(self) -> None:
+        """Something was heard; now the client has to take it."""
         self._heard = self._loop.time()
         self._to_client = True
 
-    def heard_client(self) -> None:
-        """The client took it; the engine's turn."""
+    def turn_of_engine(self) -> None:
+        """Something was heard; now the engine has to go on."""
         self._heard = self._loop.time()
         self._to_client = False
 

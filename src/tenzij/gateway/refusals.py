@@ -105,12 +105,6 @@ class FilesNotSupported(UnsupportedContent):
     code = "files_not_supported"
 
 
-class UnsupportedSchema(CallerError):
-    """A JSON schema that cannot be followed: remote, too large, or too repetitive."""
-
-    code = "unsupported_schema"
-
-
 class ContextLengthExceeded(CallerError):
     """More tokens than the model's context holds."""
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec
 
+from tenzij.engines.faults import BrokenAnswer
 from tenzij.engines.protocol import Event, Finish, Text
-from tenzij.errors import EngineError
 from tenzij.gateway.answers import DONE, Whole, Wording
 from tenzij.gateway.asgi import Headers
 from tenzij.gateway.exchange import Exchange
@@ -24,12 +24,6 @@ from tenzij.gateway.tally import Tally
 MAX_ANSWER_CHARS = 16 * 1024 * 1024
 
 P = ParamSpec("P")
-
-
-class BrokenAnswer(EngineError):
-    """The engine stopped, or went on, where it should not have."""
-
-    code = "engine_error"
 
 
 class Relay:
@@ -42,7 +36,7 @@ class Relay:
         self._leash = leash
         self._tally = tally
 
-    async def whole(self, events: AsyncIterator[Event]) -> None:
+    async def whole(self, events: AsyncGenerator[Event, None]) -> None:
         """Gathers the answer and sends it as one object."""
         texts: list[str] = []
         logprobs: list[Mapping[str, Any]] = []
@@ -55,27 +49,29 @@ class Relay:
                     texts.append(event.text)
                     size += len(event.text)
                     if size > MAX_ANSWER_CHARS:
-                        raise BrokenAnswer("The model's answer did not end. Try again with a lower max_tokens.")
+                        raise BrokenAnswer("The model's answer did not end.")
                     if event.logprobs is not None:
                         logprobs.append(event.logprobs)
                 finish = event if isinstance(event, Finish) else finish
             answer = _whole("".join(texts), finish, logprobs)
+            self._leash.turn_of_client()
             await self._exchange.respond_bytes(200, _spelled(self._wording.whole, answer), self._headers)
             self._tally.complete()
 
-    async def stream(self, events: AsyncIterator[Event], *, include_usage: bool) -> None:
+    async def stream(self, events: AsyncGenerator[Event, None], *, include_usage: bool) -> None:
         """Sends each piece as it comes."""
         finish: Finish | None = None
         async with self._following(events) as following:
             async for event in following:
                 self._hear(event)
                 if isinstance(event, Text):
+                    self._leash.turn_of_client()
                     await self._open()
                     await self._exchange.send(_spelled(self._wording.piece, event.text, event.logprobs))
+                    self._leash.turn_of_engine()
                 finish = event if isinstance(event, Finish) else finish
-                self._leash.heard_client()
             answer = _whole("", finish, ())
-            self._leash.heard_engine()
+            self._leash.turn_of_client()
             await self._open()
             await self._exchange.send(self._wording.ending(answer.reason))
             if include_usage:
@@ -84,15 +80,14 @@ class Relay:
             self._tally.complete()
 
     @contextlib.asynccontextmanager
-    async def _following(self, events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+    async def _following(self, events: AsyncGenerator[Event, None]) -> AsyncIterator[AsyncGenerator[Event, None]]:
         self._leash.watch_silence()
-        # An engine's `generate` is an async generator; the protocol says so only as far as its callers need.
-        async with contextlib.aclosing(cast(AsyncGenerator[Event, None], events)):
+        async with contextlib.aclosing(events):
             yield events
 
     def _hear(self, event: Event) -> None:
         self._tally.note(event)
-        self._leash.heard_engine()
+        self._leash.turn_of_engine()
 
     async def _open(self) -> None:
         if not self._exchange.started:
@@ -103,7 +98,7 @@ class Relay:
 
 def _whole(text: str, finish: Finish | None, logprobs: Sequence[Mapping[str, Any]]) -> Whole:
     if finish is None:
-        raise BrokenAnswer("The model stopped in the middle of its answer. Try again.")
+        raise BrokenAnswer
     return Whole(text, finish.reason, finish.usage, logprobs)
 
 
@@ -111,4 +106,4 @@ def _spelled(write: Callable[P, bytes], *arguments: P.args, **named: P.kwargs) -
     try:
         return write(*arguments, **named)
     except UnicodeEncodeError:  # an engine's half of a surrogate pair
-        raise BrokenAnswer("The model gave text that is no text. Try again.") from None
+        raise BrokenAnswer("The model's engine sent text that is no text.") from None

@@ -1,8 +1,8 @@
 """`response_format` -> the shape that an answer is held to, rebuilt from checked parts.
 
 - "text" is no shape. "json_object" and "json_schema" need a model that can be held to them.
-- A schema is the one free tree that reaches an engine, which compiles it to a grammar. So: references stay inside the
-  schema, its size is bounded, and what multiplies a grammar (repetitions, long patterns) is bounded.
+- A schema is the one free tree that reaches an engine. It is bounded in size and written anew here, so that what cannot
+  be followed is refused before anything is decided; `engines.json_schema` says what can.
 - Names and descriptions are dropped: they steer nothing.
 """
 
@@ -12,17 +12,13 @@ import json
 import re
 from typing import Any
 
+from tenzij.engines.faults import UnfollowableSchema
+from tenzij.engines.json_schema import schema_anew
 from tenzij.gateway.fields import Fields
-from tenzij.gateway.refusals import UnsupportedSchema
 
 MAX_SCHEMA_BYTES = 64 * 1024
-MAX_REPETITION = 1000
-MAX_PATTERN_CHARS = 512
 
 _TYPES = ("text", "json_object", "json_schema")
-_REPETITIONS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
-_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
-_BRACES = re.compile(r"\{[0-9,]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -56,40 +52,6 @@ def _json_schema_from(given: Fields) -> dict[str, Any]:
     schema = inner.required("schema")
     if not isinstance(schema, dict):
         raise inner.fault("schema", "must be an object")
-    _verify_schema(schema, path + "schema")
-    return {"name": "answer", "schema": schema, "strict": True}
-
-
-def _verify_schema(schema: dict[str, Any], param: str) -> None:
     if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_SCHEMA_BYTES:
-        raise UnsupportedSchema(f"{param} may be at most {MAX_SCHEMA_BYTES} bytes.", param=param)
-    pending: list[Any] = [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            pending.extend(node.values())
-            for name, value in node.items():
-                rule = _broken_rule(name, value)
-                if rule:
-                    raise UnsupportedSchema(f"{param}: {rule}.", param=param)
-
-
-def _broken_rule(name: str, value: Any) -> str | None:
-    """What is wrong with this keyword. A property that has a keyword's name holds a schema, and so is not mistaken."""
-    if name in _REFERENCES and isinstance(value, str) and not value.startswith("#"):
-        return f"{name} may only point inside the schema, starting with #"
-    if name in _REPETITIONS and isinstance(value, int | float) and value > MAX_REPETITION:
-        return f"{name} may be at most {MAX_REPETITION}"
-    if name == "pattern" and isinstance(value, str):
-        if len(value) > MAX_PATTERN_CHARS:
-            return f"pattern may be at most {MAX_PATTERN_CHARS} characters"
-        if any(_too_many(match) for match in _BRACES.finditer(value)):
-            return f"a repetition in pattern may be at most {MAX_REPETITION}"
-    return None
-
-
-def _too_many(match: re.Match[str]) -> bool:
-    numbers = re.findall(r"[0-9]+", match.group())
-    return any(len(number) > 4 or int(number) > MAX_REPETITION for number in numbers)
+        raise UnfollowableSchema(f"it is larger than {MAX_SCHEMA_BYTES} bytes")
+    return {"name": "answer", "schema": schema_anew(schema), "strict": True}
