@@ -63,8 +63,9 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def thread_count(self) -> int:
         """Threads to compute with.
 
-        One processor stays free for the other processes: the engine's threads wait for each other by spinning, so one that
-        has to share its processor holds up all (on a busy machine with two, two threads were 2 to 20 times slower than one).
+        One processor stays free for the other processes: the engine's threads wait for each other by spinning, so one
+        that has to share its processor holds up all (on a busy machine with two processors, two threads were 2 to 20
+        times slower than one).
         """
         return self.threads or max(1, len(os.sched_getaffinity(0)) - 1)
 
