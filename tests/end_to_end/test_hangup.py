@@ -1,6 +1,7 @@
 """A client that hangs up frees the real engine, and every request ends in exactly one outcome.
 
-One slot, so that the next request has to wait for the one before: had the engine gone on, the next would wait for seconds.
+One slot, so that the next request has to wait for the one before: had the engine gone on, the next would wait
+for seconds.
 """
 
 from __future__ import annotations

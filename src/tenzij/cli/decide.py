@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,13 +45,11 @@ def decide_command(
         bool, typer.Option("--nothing-found", help="As if detection found no personal data.")
     ] = False,
     needs: Annotated[list[Capability] | None, typer.Option("--needs", help="What the model must be able to.")] = None,
-    language: Annotated[str, typer.Option("--lang", help="Language of the sentence: nl or en.")] = "en",
+    language: Annotated[Literal["nl", "en"], typer.Option("--lang", help="Language of the sentence.")] = "en",
     as_json: AsJson = False,
 ) -> None:
     """Say what the policy would decide, and why (dry run). Exit status 0: allowed, 3: refused."""
     place: Place = context.obj
-    if language not in ("nl", "en"):
-        raise CallerError("--lang must be nl or en")
     with place.register() as register:
         policy = register.call("policy")
     snapshot = snapshot_from_bytes(policy["snapshot"].encode())
