@@ -434,3 +434,10 @@ def garbage_at_once(control: socket.socket) -> int:
     started(control)
     control.send(b"{")
     return serve(control)
+
+
+def fails_when_told(control: socket.socket) -> int:
+    received = receive_at_child(control)
+    if received is not None:
+        send(control, Failed("told", "was told something"))
+    return 1

@@ -95,9 +95,14 @@ class Running:
             await writer.wait_closed()
             return answer
 
-    async def workers(self) -> dict[str, Any]:
-        """What the gateway was told of the workers, by model."""
-        return {state["model"]: state for state in json.loads(await self.says("workers"))}
+    async def workers(self, **states: str) -> dict[str, Any]:
+        """What the gateway was told of the workers, by model, once these and no others are in these states."""
+        async with asyncio.timeout(20):
+            while True:
+                told = {state["model"]: state for state in json.loads(await self.says("workers"))}
+                if {model: state["state"] for model, state in told.items()} == states:
+                    return told
+                await asyncio.sleep(0.01)
 
     async def operate(self, line: str = "hello") -> str:
         """The register's answer to an operator."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 
 import pytest
 
 from tenzij.config import Gateway
-from tenzij.supervisor.listener import CannotListen, address_of, bound
+from tenzij.supervisor.listener import CannotListen, PortTaken, address_of, bound, bound_soon
 
 
 @pytest.mark.parametrize(("host", "seen"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("localhost", "127.0.0.1")])
@@ -29,6 +31,22 @@ def test_a_port_that_is_taken_is_named_with_advice() -> None:
         port = address_of(first)[1]
         with pytest.raises(CannotListen, match=rf"port {port} on 127.0.0.1 is in use .* gateway.port"):
             bound(Gateway(port=port))
+
+
+async def test_a_port_that_comes_free_is_waited_for() -> None:
+    with bound(Gateway(port=0)) as first:
+        address = address_of(first)
+        asyncio.get_running_loop().call_later(0.2, first.close)
+        with await bound_soon(Gateway(port=address[1])) as second:
+            assert address_of(second) == address
+
+
+async def test_a_port_that_stays_taken_is_said() -> None:
+    with bound(Gateway(port=0)) as first:
+        began = time.monotonic()
+        with pytest.raises(PortTaken):
+            await bound_soon(Gateway(port=address_of(first)[1]))
+        assert time.monotonic() - began < 5
 
 
 def test_a_port_can_be_had_again_at_once_after_a_connection() -> None:

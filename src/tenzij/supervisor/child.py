@@ -77,11 +77,16 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class _Speak:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class _Unwanted:
     plan: StopPlan
 
 
-_Happening = _Heard | _Fault | _Silent | _Gone | _PauseOver | _Wanted | _Unwanted
+_Happening = _Heard | _Fault | _Silent | _Gone | _PauseOver | _Wanted | _Speak | _Unwanted
 
 
 class Child:
@@ -111,6 +116,7 @@ class Child:
         self._channel: Channel | None = None
         self._launched: Launched | None = None
         self._has_spoken = False
+        self._is_told = False
         self._timers: list[asyncio.TimerHandle] = []
         self._plan = AT_ONCE
         self._reached = asyncio.Event()  # set anew at each change
@@ -129,6 +135,10 @@ class Child:
         """It shall run. For one that is stopped or given up."""
         self._inbox.put_nowait(_Wanted())
 
+    def speak(self) -> None:
+        """Its first words may be known by now: says them, if it runs and waits for them."""
+        self._inbox.put_nowait(_Speak())
+
     def stop(self, plan: StopPlan) -> None:
         """It shall not run; `run` returns once it does not."""
         self._inbox.put_nowait(_Unwanted(plan))
@@ -143,8 +153,8 @@ class Child:
         self._inbox.put_nowait(_Fault(self._life, reason, final))
 
     def send(self, message: ToChild, descriptors: Sequence[int] = ()) -> None:
-        """Sends it, and closes the descriptors. Nobody gets it when there is no process."""
-        if self._channel is None:
+        """Sends it, and closes the descriptors. Nobody gets it when no process was told its first words."""
+        if self._channel is None or not self._is_told:
             close_all(descriptors)
         else:
             self._channel.send(message, descriptors)
@@ -173,6 +183,8 @@ class Child:
                 if self.state in (State.STOPPED, State.GIVEN_UP):
                     self._failures, self._final, self._fault = 0, False, ""
                     self._advance(Event.START)
+            case _Speak():
+                self._say_first_words()
             case _Unwanted(plan):
                 self._plan = plan
                 self._advance(Event.STOP)
@@ -230,7 +242,7 @@ class Child:
 
     def _launch(self) -> None:
         self._life += 1
-        self._fault, self._ready_since_s, self._has_spoken = "", None, False
+        self._fault, self._ready_since_s, self._has_spoken, self._is_told = "", None, False, False
         life = self._life
         try:
             launched = self.role.launch()
@@ -255,8 +267,15 @@ class Child:
             self.role.start_timeout_s,
             lambda: self.fault(f"not ready within {self.role.start_timeout_s:g} seconds"),
         )
+        self._say_first_words()
+
+    def _say_first_words(self) -> None:
+        if self._launched is None or self._is_told or self.state is not State.STARTING:
+            return
         try:
-            for message, descriptors in self.role.first_words(launched):
+            words = self.role.first_words(self._launched)
+            self._is_told = bool(words)
+            for message, descriptors in words:
                 self.send(message, descriptors)
         except OSError as error:
             self.fault(f"cannot be started: {error.strerror}")
@@ -326,6 +345,8 @@ class Child:
         self._advance(Event.EXHAUSTED if hopeless else Event.EXITED)
 
     def _ask_to_stop(self) -> None:
+        if not self._is_told:  # it waits for its first words, and would not understand
+            self.kill()
         self.send(Stop(self._plan.drain_s))
         if self._process is not None:
             self._after(self._plan.terminate_s, self._process.terminate)

@@ -1,8 +1,8 @@
 """The children together: how they come up, what they are to each other, how they go down.
 
 Rules
-- Register and ledger start at once, the gateway when both are ready for the first time. After that each comes and goes
-  by itself, and who needs it asks for a new connection.
+- All start at once, to be ready soon; the gateway is told nothing, and so does nothing, until the register has said
+  with which key it signs. After that each comes and goes by itself, and who needs it asks for a new connection.
 - Each model that the register names has a worker; the gateway hears of every change among them.
 - A worker that is given up leaves the rest running. Any other child given up is the end: `failed` is told why.
 - An operator's stream waits in the listener's queue until the register is ready, and is then handed to it.
@@ -28,7 +28,7 @@ from tenzij.supervisor.home import Home
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.role import Role
 from tenzij.supervisor.roles import GatewayRole, Launch, LedgerRole, RegisterRole, WorkerRole
-from tenzij.supervisor.timing import GATEWAY_SHARE, plan_within
+from tenzij.supervisor.timing import AT_ONCE, GATEWAY_SHARE, plan_within
 from tenzij.supervisor.workers import WorkerSet
 
 _MODEL_ID: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")  # as a passport has it; it becomes part of a name
@@ -63,6 +63,7 @@ class Family:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[Child, asyncio.Task[None]] = {}
+        self._hasty = False
         settings, home, launch, programs = means.settings, means.home, means.launch, means.programs
         self._workers = WorkerSet(
             self._worker_role, self._adopt, self._tell_gateway, settings.supervisor.stop_timeout_s
@@ -79,12 +80,11 @@ class Family:
 
     async def bring_up(self) -> None:
         """Starts all; returns when requests can be answered."""
-        self._register.start()
-        self._ledger.start()
-        await self._register.until(State.READY)
-        await self._ledger.until(State.READY)
-        self._gateway.start()
-        await self._gateway.until(State.READY)
+        needed = (self._register, self._ledger, self._gateway)
+        for child in needed:
+            child.start()
+        for child in needed:
+            await child.until(State.READY)
 
     async def take_down(self) -> list[str]:
         """Stops all, within the configured time; the names of those that could not be ended."""
@@ -93,7 +93,7 @@ class Family:
         self._accept_operators(False)
         self._gateway.stop(plan_within(GATEWAY_SHARE * total_s))
         await self._ended([self._gateway], GATEWAY_SHARE * total_s)
-        plan = plan_within(until_s - self._loop.time())
+        plan = AT_ONCE if self._hasty else plan_within(until_s - self._loop.time())
         others = [self._register, self._ledger, *self._workers.children()]
         self._register.stop(plan)
         self._ledger.stop(plan)
@@ -105,7 +105,8 @@ class Family:
         return lingering
 
     def kill(self) -> None:
-        """Ends every process at once."""
+        """Ends every process at once; for use while it is taken down."""
+        self._hasty = True
         for child in self._tasks:
             child.kill()
 
@@ -136,6 +137,7 @@ class Family:
             self._failed(f"the {child.name} was given up: {child.reason}")
         if child is self._register:
             self._accept_operators(child.state is State.READY)
+            self._gateway.speak()
 
     def _heard(self, child: Child, message: Connect | Models) -> None:
         if isinstance(message, Connect):

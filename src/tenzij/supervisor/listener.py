@@ -5,6 +5,8 @@ It lives as long as the platform, so that a gateway that is restarted misses no 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import socket
 from typing import Final
@@ -13,12 +15,27 @@ from tenzij import config
 from tenzij.errors import OperatorError
 
 BACKLOG: Final = 1024
+RETRIES: Final = 20
+RETRY_PAUSE_S: Final = 0.05
 
 
 class CannotListen(OperatorError):
     """The address cannot be had."""
 
     code = "cannot_listen"
+
+
+class PortTaken(CannotListen):
+    """Somebody else listens there."""
+
+
+async def bound_soon(gateway: config.Gateway) -> socket.socket:
+    """As `bound`, but a port that is taken may still come free: by the gateway of a platform killed a moment ago."""
+    for _ in range(RETRIES):
+        with contextlib.suppress(PortTaken):
+            return bound(gateway)
+        await asyncio.sleep(RETRY_PAUSE_S)
+    return bound(gateway)
 
 
 def bound(gateway: config.Gateway) -> socket.socket:
@@ -32,7 +49,7 @@ def bound(gateway: config.Gateway) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise CannotListen(_sentence(error, gateway)) from None
+        raise _cannot_listen(error, gateway) from None
     return sock
 
 
@@ -54,14 +71,14 @@ def _resolved(host: str, port: int) -> tuple[int, tuple[str, int] | tuple[str, i
     return family, address  # type: ignore[return-value]  # typeshed allows for families that cannot come here
 
 
-def _sentence(error: OSError, gateway: config.Gateway) -> str:
+def _cannot_listen(error: OSError, gateway: config.Gateway) -> CannotListen:
     where = f"port {gateway.port} on {gateway.host}"
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{where} is in use by another program: stop that one, or set gateway.port to another (0: any)"
+            return PortTaken(f"{where} is in use by another program: stop that one, or set gateway.port (0: any)")
         case errno.EACCES | errno.EPERM:
-            return f"{where} may not be used by you: set gateway.port to one above 1023"
+            return CannotListen(f"{where} may not be used by you: set gateway.port to one above 1023")
         case errno.EADDRNOTAVAIL:
-            return f"gateway.host: {gateway.host} is not an address of this machine"
+            return CannotListen(f"gateway.host: {gateway.host} is not an address of this machine")
         case _:
-            return f"{where} cannot be listened on: {error.strerror}"
+            return CannotListen(f"{where} cannot be listened on: {error.strerror}")

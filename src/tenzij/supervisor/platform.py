@@ -1,6 +1,6 @@
 """The whole platform on one TENZIJ_HOME, from the lock to the last process gone.
 
-    lock ▶ sweeper ▶ listeners ▶ register and ledger ▶ gateway ▶ … ▶ gateway down ▶ all others down
+    lock ▶ sweeper ▶ listeners ▶ register, ledger, gateway ▶ workers ▶ … ▶ gateway down ▶ all others down
 
 Rules
 - Nothing is made or bound before the lock is held, and nothing of it is left afterwards.
@@ -82,7 +82,7 @@ class Platform:
         with ExitStack() as held:
             lock = held.enter_context(locked(home, LOCK_WAIT_S))
             held.enter_context(sweeping(home, lock))
-            clients = held.enter_context(listener.bound(self._settings.gateway))
+            clients = held.enter_context(await listener.bound_soon(self._settings.gateway))
             operators = held.enter_context(operator_socket.listening(home))
             held.enter_context(self._signals())
             listening = Listening(*listener.address_of(clients))

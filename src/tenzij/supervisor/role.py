@@ -45,7 +45,10 @@ class Role(Protocol):
         ...
 
     def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
-        """The messages to a new process, `Start` first, with descriptors that the taker closes. Raises OSError."""
+        """The messages to a new process, `Start` first, with descriptors that the taker closes. Raises OSError.
+
+        Empty while something is not known yet that must be in them: asked again at `Child.speak`.
+        """
         ...
 
     def accept(self, ready: Ready, descriptors: list[int], launched: Launched) -> None:

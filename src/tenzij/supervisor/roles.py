@@ -122,6 +122,8 @@ class GatewayRole(_Plain):
         self._workers = workers
 
     def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
+        if not self._policy_key():  # the register was never ready yet
+            return []
         settings = {
             "gateway": self._settings.gateway.model_dump(mode="json"),
             "policy_key": self._policy_key(),
@@ -180,7 +182,7 @@ class WorkerRole:
             "tasks": self.spec.tasks,
             "context_tokens": worker.context_tokens or self.spec.context_tokens,
             "slots": worker.slots,
-            "threads": worker.threads or os.cpu_count() or 1,
+            "threads": worker.threads,
             "batch_tokens": worker.batch_tokens,
             "gpu_layers": worker.gpu_layers,
             "hash": self._hash,

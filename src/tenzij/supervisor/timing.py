@@ -16,7 +16,7 @@ GATEWAY_SHARE: Final = 0.6
 class StopPlan:
     """Seconds from the moment of asking: to finish what is in hand, until SIGTERM, until SIGKILL."""
 
-    drain_s: float
+    drain_s: float  # what is then still in hand is cut, and gets what is left until SIGTERM to be put on record
     terminate_s: float
     kill_s: float
 
@@ -27,4 +27,4 @@ AT_ONCE: Final = StopPlan(0.0, 0.0, 0.0)
 def plan_within(total_s: float) -> StopPlan:
     """A plan that has a process gone within `total_s`."""
     left = max(0.0, total_s)
-    return StopPlan(0.75 * left, 0.8 * left, 0.9 * left)
+    return StopPlan(0.4 * left, 0.8 * left, 0.9 * left)
