@@ -79,12 +79,12 @@ with socket.socket(fileno=int(sys.argv[1])) as control:
 class RunningRegister:
     """The real process; the test is its supervisor."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = PROGRAM) -> None:
         self.folder = folder
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control = ours
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PROGRAM, str(theirs.fileno())],
+            [sys.executable, "-W", "error", "-c", program, str(theirs.fileno()), str(folder)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -150,9 +150,9 @@ class RunningRegister:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[RunningRegister]:
+def running(folder: Path, program: str = PROGRAM) -> Iterator[RunningRegister]:
     """The process, for the length of the block. It has not been told to start yet."""
-    register = RunningRegister(folder)
+    register = RunningRegister(folder, program)
     try:
         yield register
     finally:

@@ -261,16 +261,39 @@ def test_a_stop_ends_feeds_and_idle_operators_at_once(ready: RunningRegister) ->
         assert time.monotonic() - asked_s < 10
 
 
-def test_a_stop_lets_the_request_in_hand_finish(ready: RunningRegister) -> None:
-    with ready.connected("operator") as sock:
-        sock.settimeout(DEADLINE_S)
-        sock.sendall(frame(b'{"verb":"model_list"}'))
-        sock.recv(65536)
-        sock.sendall(frame(b'{"verb":"key_create","arguments":{"name":"net","use_cases":["verkenning"],"days":1}}'))
-        answer = sock.recv(4)
-        assert ready.stop() == 0
-        assert len(answer) == 4
-        assert b'"fault":null' in sock.recv(65536)
+SLOW = """
+import pathlib, socket, sys, time
+from tenzij.register import process
+perform, folder = process.perform, pathlib.Path(sys.argv[2])
+
+def slow(register, verb, arguments):
+    answer = perform(register, verb, arguments)
+    (folder / "begun").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.005)
+    return answer
+
+process.perform = slow
+with socket.socket(fileno=int(sys.argv[1])) as control:
+    sys.exit(process.main(control))
+"""
+
+
+def test_a_stop_lets_the_request_in_hand_finish(tmp_path: Path) -> None:
+    with running(tmp_path, SLOW) as register:
+        register.start()
+        register.heard_ready()
+        with register.connected("operator") as busy, register.connected("operator") as idle:
+            busy.settimeout(DEADLINE_S)
+            idle.settimeout(DEADLINE_S)
+            busy.sendall(frame(b'{"verb":"key_list"}'))
+            eventually((tmp_path / "begun").exists)
+            control.send(register.control, Stop(DEADLINE_S))
+            assert idle.recv(1) == b"", "idle connections end at once"
+            (tmp_path / "go").touch()
+            assert busy.recv(65536)[4:] == b'{"result":[],"fault":null}'
+            assert busy.recv(1) == b""
+        assert register.process.wait(DEADLINE_S) == 0
 
 
 def test_ctrl_c_is_the_supervisors_to_handle(shared: RunningRegister) -> None:
