@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,6 +49,12 @@ class Line:
     def close(self) -> None:
         """Hangs up."""
         self._writer.close()
+
+    async def closed(self) -> None:
+        """Hangs up and waits until it is done."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 class ClientLine(Line):

@@ -60,9 +60,9 @@ async def _main(control: socket.socket) -> int:
     message, descriptors = first
     close_all(descriptors)
     if not isinstance(message, Start):
-        return 2
+        return 0  # told to stop before it began
     try:
-        server, ready = _opened(msgspec.convert(message.config, Config))
+        server, ready = _opened(message)
     except _NotStarted as error:
         await child.send(error.failed)
         return 1
@@ -74,7 +74,11 @@ async def _main(control: socket.socket) -> int:
         server.close()
 
 
-def _opened(config: Config) -> tuple[Server, Ready]:
+def _opened(start: Start) -> tuple[Server, Ready]:
+    try:
+        config = msgspec.convert(start.config, Config)
+    except msgspec.ValidationError:
+        raise _NotStarted(Failed("bad_start", "The ledger was started without its configuration.", True)) from None
     folder = Path(config.folder)
     book = Book()
     try:
