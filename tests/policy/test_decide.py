@@ -21,11 +21,12 @@ from policy_worlds import (
     snapshot,
     use_case,
 )
+from tenzij.policy.case import MAX_INSTEAD
 from tenzij.policy.decide import LATEST_RULES, NO_RULE, RULE_SETS, decide, rule_names
 from tenzij.policy.decision import Local, Refused
 from tenzij.policy.facts import NO_DETECTION
 from tenzij.policy.snapshot import Snapshot
-from tenzij.types import Capability, Level, Location, PersonalData, Task, UseCaseId
+from tenzij.types import Capability, Level, Location, ModelId, PersonalData, Task, UseCaseId
 
 TOOLS = frozenset({Capability.TOOLS})
 BOTH = snapshot(
@@ -138,6 +139,15 @@ def test_findings_outside_the_allowed_kinds_are_warned_about_where_the_use_case_
     decision = decide(facts(findings=findings(*kinds)), version)
     assert isinstance(decision, Local)
     assert decision.warnings == ("personal_data_bijzonder", "personal_data_bsn")
+
+
+def test_no_more_is_named_instead_than_an_entry_of_the_ledger_holds() -> None:
+    models = [model(ModelId(f"m{number}")) for number in range(200)]
+    version = snapshot(*models, use_case(models=tuple(each.id for each in models)))
+    for changes in ({"model": NOWHERE}, {"use_case": None, "key_use_cases": tuple(each.id for each in models)}):
+        decision = decide(facts(**changes), version)
+        assert isinstance(decision, Refused)
+        assert decision.instead == tuple(each.id for each in models[:MAX_INSTEAD])
 
 
 def test_earlier_rules_win() -> None:

@@ -169,6 +169,7 @@ def test_a_name_is_free_again_once_its_key_is_dead(register: Register, clock: Cl
         ({"use_cases": []}, BadCall),
         ({"use_cases": ["verkenning", "verkenning"]}, BadCall),
         ({"use_cases": "verkenning"}, BadCall),
+        ({"use_cases": [f"u{number}" for number in range(33)]}, BadCall),
         ({"use_cases": ["bestaat-niet"]}, NotFound),
         ({"use_cases": ["verkenning", "bestaat-niet"]}, NotFound),
         ({"loopback_only": "no"}, BadCall),

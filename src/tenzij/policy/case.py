@@ -16,6 +16,8 @@ from tenzij.policy.facts import Facts
 from tenzij.policy.snapshot import LOCAL, Model, Snapshot, UseCase
 from tenzij.types import Level, ModelId, PersonalData, UseCaseId
 
+MAX_INSTEAD = 16
+
 NO_USE_CASE = UseCase(
     id=UseCaseId(""),
     active=False,
@@ -77,8 +79,8 @@ class Case:
         return Local(rule, self.snapshot.hash, model.id, model.weights, self.level, warnings)
 
     def refused(self, rule: str, instead: tuple[str, ...] = ()) -> Refused:
-        """Does not happen."""
-        return Refused(rule, self.snapshot.hash, self.level, instead)
+        """Does not happen. At most `MAX_INSTEAD` are named: a decision must fit in an entry of the ledger."""
+        return Refused(rule, self.snapshot.hash, self.level, instead[:MAX_INSTEAD])
 
 
 def case_from(facts: Facts, snapshot: Snapshot) -> Case:

@@ -26,6 +26,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 MAX_DAYS = 366
 REMEMBERED_MS = 90 * DAY_MS
 MAX_LIVE_KEYS = 10_000
+MAX_USE_CASES = 32  # all of a key's are in each of its entries in the ledger
 NAME_CHARS = 100
 OWNER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -124,8 +125,8 @@ def _verify_name(session: Session, name: str, now_ms: int) -> None:
 
 
 def _verify_use_cases(session: Session, use_cases: list[str]) -> None:
-    if not use_cases or len(set(use_cases)) != len(use_cases):
-        raise BadCall("Name at least one use case, and each only once.", param="use_cases")
+    if not 1 <= len(use_cases) <= MAX_USE_CASES or len(set(use_cases)) != len(use_cases):
+        raise BadCall(f"Name 1 to {MAX_USE_CASES} use cases, and each only once.", param="use_cases")
     known = set(session.scalars(select(UseCaseRow.id).where(UseCaseRow.id.in_(use_cases))))
     if known != set(use_cases):
         there = ", ".join(session.scalars(select(UseCaseRow.id).order_by(UseCaseRow.id)))
