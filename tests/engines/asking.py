@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from tenzij.engines.llamacpp import LlamaCpp
 from tenzij.engines.protocol import Event, Finish, Generation, Message, Text
+from tenzij.testing.worker_process import WorkerProcess
 from tenzij.types import Task
 
 
@@ -23,6 +25,16 @@ def completion(text: str, **fields: Any) -> Generation:
 def schema_format(schema: object) -> dict[str, Any]:
     """OpenAI's `response_format` for a schema."""
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+@asynccontextmanager
+async def connected(worker: WorkerProcess) -> AsyncIterator[LlamaCpp]:
+    """The adapter over a worker, closed afterwards."""
+    engine = LlamaCpp(worker.connect)
+    try:
+        yield engine
+    finally:
+        await engine.close()
 
 
 async def events_of(engine: LlamaCpp, generation: Generation) -> list[Event]:

@@ -251,6 +251,7 @@ HELD = chat("x", response_format={"type": "json_object"})
         ({"type": "invalid_request_error"}, completion("x"), EngineFailed),
         ({"type": "invalid_request_error"}, None, EngineFailed),
         ({"type": "server_error"}, chat("x"), EngineFailed),
+        ({"type": "server_error"}, None, EngineFailed),
         ({"type": CANARY}, chat("x"), EngineFailed),
     ],
 )
@@ -269,6 +270,15 @@ def test_too_long_a_prompt_says_the_limit_and_the_count() -> None:
     assert "4096" in found.message
     assert "6031" in found.message
     assert (found.status, found.code, found.param) == (400, "context_length_exceeded", "messages")
+
+
+def test_too_large_an_input_to_embed_is_told_by_its_sentence() -> None:
+    said = "input (301 tokens) is too large to process. increase the physical batch size (current batch size: 256)"
+    found = fault_from_body(frame(error={"type": "server_error", "message": said}), None)
+    assert type(found) is ContextTooLong
+    assert ("256" in found.message, "301" in found.message, found.param) == (True, True, "input")
+    echoed = frame(error={"type": "server_error", "message": f"{CANARY} {said} {CANARY}"})
+    assert type(fault_from_body(echoed, None)) is EngineFailed
 
 
 @pytest.mark.parametrize("garbage", [b"", b"<html>", b"\xff", b'{"error": "no"}', b"[" * 100_000])

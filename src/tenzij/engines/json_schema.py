@@ -107,7 +107,7 @@ class _Writer:
         )
 
     def _reference(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        if given["$ref"] not in self._definitions:
+        if not isinstance(given["$ref"], str) or given["$ref"] not in self._definitions:
             raise UnfollowableSchema("$ref points to something other than a name in $defs or definitions")
         return {"$ref": given["$ref"]}
 

@@ -13,6 +13,7 @@ The dialect is that of llama.cpp's `tools/server` in October 2026.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ _ALWAYS: Final[Mapping[str, Any]] = {
     "cache_prompt": False,
 }
 _AS_THEY_ARE: Final = ("max_tokens", "temperature", "top_p", "frequency_penalty", "presence_penalty")
+# An input to embed that does not fit a batch, which the worker makes as large as the context.
+_TOO_LARGE: Final = re.compile(r"input \(([0-9]{1,9}) tokens\) is too large .* \(current batch size: ([0-9]{1,9})\)$")
 _LLGUIDANCE: Final = "%llguidance {}\nstart: %json "
 
 
@@ -130,6 +133,7 @@ class _PromptProgress(msgspec.Struct):
 
 class _Error(msgspec.Struct):
     type: str = ""
+    message: str = ""  # looked at to tell faults apart, never passed on
     n_prompt_tokens: int | None = None
     n_ctx: int | None = None
 
@@ -263,7 +267,9 @@ def fault_from_body(body: bytes, generation: Generation | None) -> TenzijError:
 
 
 def fault_from(error: _Error, generation: Generation | None) -> TenzijError:
-    """Our error for llama.cpp's; its sentence is not read."""
+    """Our error for llama.cpp's."""
+    if too_large := _TOO_LARGE.match(error.message):
+        return ContextTooLong(int(too_large[2]), int(too_large[1]), _param(generation))
     match error.type:
         case "exceed_context_size_error":
             return ContextTooLong(error.n_ctx, error.n_prompt_tokens, _param(generation))

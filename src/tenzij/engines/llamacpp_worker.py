@@ -35,7 +35,7 @@ def start_llamacpp(config: WorkerConfig, weights: str, path: str) -> None:
 
     settings = settings_for(config, weights, path)
     try:
-        _running.append(xllamacpp.Server(settings))
+        engine = xllamacpp.Server(settings)
     except MemoryError:
         raise _too_little_memory() from None
     except RuntimeError:  # its message is the same whatever went wrong
@@ -44,6 +44,9 @@ def start_llamacpp(config: WorkerConfig, weights: str, path: str) -> None:
             "llama.cpp could not load the weights: too little memory (worker.memory_mib, worker.slots, "
             "worker.context_tokens), or a kind of model that this version does not know",
         ) from None
+    _running.append(engine)
+    if config.is_embedding:
+        verify_embeds(engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # llama.cpp set its own, which waits for running requests
 
@@ -53,6 +56,13 @@ def verify_is_gguf(weights: str) -> None:
     with open(weights, "rb") as file:
         if file.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
             raise CannotStart("not_gguf", "the weights are not a GGUF file", final=True)
+
+
+def verify_embeds(engine: Any) -> None:
+    """Raises CannotStart when the weights do not say how to make an embedding (pooling): every request would fail."""
+    answer = engine.handle_embeddings({"input": "a"})
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise CannotStart("no_embeddings", "the passport names embedding, the weights cannot do that", final=True)
 
 
 def _too_little_memory() -> CannotStart:

@@ -47,8 +47,9 @@ def answer_for(body: Mapping[str, Any], script: Sequence[str] | None) -> list[st
 class FakeAnswer:
     """The frames of one answer."""
 
-    def __init__(self, body: Mapping[str, Any], script: Sequence[str] | None) -> None:
+    def __init__(self, body: Mapping[str, Any], script: Sequence[str] | None, *, counted: bool = True) -> None:
         self._body = body
+        self._counted = counted
         self._is_chat = "messages" in body
         self._prompt_tokens = len(tokens_of(prompt_of(body))) + 1
         pieces = answer_for(body, script)
@@ -90,13 +91,8 @@ class FakeAnswer:
         if text and self._body.get("logprobs"):
             token = {"id": 7, "token": text, "bytes": list(text.encode()), "logprob": -0.5}
             choice["logprobs"] = {"content": [{**token, "top_logprobs": [token]}]}
-        return {
-            "id": "chatcmpl-fake",
-            "model": "/weights/fake.gguf",
-            "system_fingerprint": "fake",
-            "choices": [choice],
-            "timings": self._timings(predicted_n, prompt_n),
-        }
+        frame = {"id": "chatcmpl-fake", "model": "/weights/fake.gguf", "created": 1, "choices": [choice]}
+        return frame | {"timings": self._timings(predicted_n, prompt_n)} if self._counted else frame
 
     def _timings(self, predicted_n: int, prompt_n: int | None = None) -> dict[str, Any]:
         read = self._prompt_tokens if prompt_n is None else prompt_n

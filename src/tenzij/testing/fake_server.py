@@ -142,10 +142,9 @@ class FakeEngine:
         return None
 
     async def _stream(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
-        answer = FakeAnswer(body, self._script)
-        if Bad.NO_USAGE not in self._bad:
-            for data in answer.prefill():
-                yield data
+        answer = FakeAnswer(body, self._script, counted=Bad.NO_USAGE not in self._bad)
+        for data in answer.prefill():
+            yield data
         for count, data in enumerate(answer.pieces()):
             async for bad in self._before_piece(count, body):
                 yield bad

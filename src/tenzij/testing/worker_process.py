@@ -33,7 +33,7 @@ def worker_config(weights: Path, sha256: str, **changes: Any) -> dict[str, Any]:
         "tasks": ["chat", "completion"],
         "context_tokens": 4096,
         "slots": 2,
-        "threads": 0,
+        "threads": 1,  # on a busy machine, several wait for each other
         "batch_tokens": 64,
         "gpu_layers": 0,
         "hash": True,
