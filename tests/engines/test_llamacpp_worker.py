@@ -119,6 +119,36 @@ def test_it_maps_the_weights_read_only(llamacpp_worker: WorkerProcess, default_m
     assert not any(line.split()[1].startswith("rw") and line.split()[1].endswith("s") for line in of_weights)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("/slots", "/metrics", "/tools", "/", "/index.html", "/cors-proxy?url=http://x")),
+        *(("POST", path) for path in ("/props", "/slots/0?action=save", "/tools", "/models/load", "/infill")),
+    ],
+)
+async def test_what_shows_or_changes_anything_for_all_is_off(
+    llamacpp_worker: WorkerProcess, method: str, path: str
+) -> None:
+    answer = await asyncio.to_thread(post, await llamacpp_worker.connect(), path, '{"filename": "x"}', method)
+    assert answer.split(" ")[1] in ("400", "403", "404", "501"), answer[:300]
+
+
+async def test_no_path_of_this_machine_is_in_what_it_says(
+    llamacpp_worker: WorkerProcess, default_model_file: Path
+) -> None:
+    for path in ("/v1/models", "/props"):
+        answer = await asyncio.to_thread(post, await llamacpp_worker.connect(), path, "", "GET")
+        assert str(default_model_file.parent) not in answer
+
+
+async def test_prompts_are_not_kept_for_who_forgets_to_say_so(llamacpp_worker: WorkerProcess) -> None:
+    body = json.dumps({"prompt": "word " * 100, "max_tokens": 1, "id_slot": 0})
+    for _ in range(3):
+        answer = await asyncio.to_thread(post, await llamacpp_worker.connect(), "/v1/completions", body)
+        timings = json.loads(answer[answer.index("{") :])["timings"]
+        assert (timings["cache_n"], timings["prompt_n"]) == (0, 101)
+
+
 def test_stop_and_sigterm_end_it_at_once(default_model_file: Path) -> None:
     small = worker_config(default_model_file, SHA256, hash=False, slots=1, context_tokens=256)
     with WorkerProcess(LLAMACPP) as first, WorkerProcess(LLAMACPP) as second, WorkerProcess(LLAMACPP) as third:
@@ -198,10 +228,10 @@ async def speak(worker: WorkerProcess) -> str:
     return heard
 
 
-def post(sock: socket.socket, path: str, body: str) -> str:
+def post(sock: socket.socket, path: str, body: str, method: str = "POST") -> str:
     with sock:
         sock.settimeout(30)
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         sock.sendall((head + body).encode())
         received = b""
         while data := sock.recv(65536):

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from typing import Any, Final
 
@@ -47,8 +46,6 @@ def start_llamacpp(config: WorkerConfig, weights: str, path: str) -> None:
     _running.append(engine)
     if config.is_embedding:
         verify_embeds(engine)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)  # llama.cpp set its own, which waits for running requests
 
 
 def verify_is_gguf(weights: str) -> None:
