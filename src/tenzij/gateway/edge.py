@@ -7,7 +7,8 @@
   to a time and a size, so that the client gets to read the answer; then the connection is cut.
 - An answer that was begun and not finished ends in a cut connection: the client sees that it is not whole. So does one
   that the client does not take.
-- What is not HTTP gets a fixed 400 in OpenAI's shape and the connection's end. Nothing is logged.
+- What is not HTTP, and a request for another protocol, gets a fixed 400 in OpenAI's shape and the connection's end.
+  Nothing is logged.
 
 uvicorn's `HttpToolsProtocol` is not a documented base class: the version is locked, and `tests/gateway/test_edge.py`
 holds each line above.
@@ -28,11 +29,16 @@ from tenzij.gateway.faults import Fault
 
 _NOT_HTTP = Fault(400, "invalid_http", "This is not an HTTP/1.1 request.")
 _HEAD_TOO_LARGE = Fault(431, "head_too_large", "The request's headers are too large. Send fewer.")
+_NO_UPGRADE = Fault(400, "no_upgrade", "No other protocol is spoken here. Send the request without Upgrade.")
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
-class _HeadTooLarge(Exception):
-    """The limits of a head were passed."""
+class _Unfit(Exception):
+    """HTTP, but not as we take it."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
 
 
 class _Pipelined(Exception):
@@ -79,9 +85,7 @@ class Edge(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request itself is served; the protocol that it asks for is not spoken
-            self._end_after_answer()
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._on_bad_bytes(error.__context__)
 
     def _on_bad_bytes(self, cause: BaseException | None) -> None:
@@ -94,7 +98,7 @@ class Edge(HttpToolsProtocol):
             if self._is_answering():  # its body was bad: whoever reads it is told that the client is gone
                 self.cycle.disconnected = True
                 self.cycle.message_event.set()
-            self._refuse(_HEAD_TOO_LARGE if isinstance(cause, _HeadTooLarge) else _NOT_HTTP)
+            self._refuse(cause.fault if isinstance(cause, _Unfit) else _NOT_HTTP)
 
     def _refuse(self, fault: Fault) -> None:
         body = msgspec.json.encode(fault.tree())
@@ -137,11 +141,13 @@ class Edge(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value))
         if len(self.headers) >= self.max_head_fields:
-            raise _HeadTooLarge
+            raise _Unfit(_HEAD_TOO_LARGE)
         super().on_header(name, value)
 
     @override
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():  # the parser would skip the request's body
+            raise _Unfit(_NO_UPGRADE)
         self._stop_waiting()
         super().on_headers_complete()
 
@@ -163,7 +169,7 @@ class Edge(HttpToolsProtocol):
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self.max_head_bytes:
-            raise _HeadTooLarge
+            raise _Unfit(_HEAD_TOO_LARGE)
 
     # -- answer
 
