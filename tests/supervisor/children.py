@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -384,7 +385,8 @@ def worker_with_link(control: socket.socket) -> int:
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / "s"
         link.symlink_to("/run/systemd/private")
-        return _worker_that_hands(control, os.open(link, os.O_PATH | os.O_NOFOLLOW))
+        place = os.open(link, os.O_PATH | os.O_NOFOLLOW)
+    return _worker_that_hands(control, place)
 
 
 def worker_with_file(control: socket.socket) -> int:
@@ -420,7 +422,7 @@ def worker_that_is_not_listening(control: socket.socket) -> int:
         sock.bind(f"{folder}/s")
         place = os.open(f"{folder}/s", os.O_PATH)
         sock.close()
-        return _worker_that_hands(control, place)
+    return _worker_that_hands(control, place)
 
 
 def worker_that_touches_weights(control: socket.socket) -> int:
@@ -441,3 +443,19 @@ def fails_when_told(control: socket.socket) -> int:
     if received is not None:
         send(control, Failed("told", "was told something"))
     return 1
+
+
+def with_a_child_that_stays(control: socket.socket) -> int:
+    """Neither it nor the process that it made ends when asked."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(); time.sleep(600)"
+    below = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE)
+    if below.stdout is not None:
+        below.stdout.readline()
+    return ignores_the_end(control)
+
+
+def worker_that_stays(control: socket.socket) -> int:
+    """Listens on after Stop."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    worker(control)
+    return linger(control)

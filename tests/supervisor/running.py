@@ -26,13 +26,22 @@ __all__ = ["CONTENT", "POLICY_KEY", "Running", "model", "platform", "settings"]
 CONTENT = b"GGUF and then some"
 
 
-def settings(port: int = 0, stop_timeout_s: float = 2.0, **worker: Any) -> config.Config:
+def settings(
+    port: int = 0,
+    stop_timeout_s: float = 2.0,
+    restart_backoff_s: float = 0.01,
+    restart_backoff_max_s: float = 0.05,
+    **worker: Any,
+) -> config.Config:
     """A free port unless one is named, and little patience."""
     return config.Config(
         gateway=config.Gateway(port=port),
         worker=config.Worker(**worker),
         supervisor=config.Supervisor(
-            stop_timeout_s=stop_timeout_s, restart_backoff_s=0.01, restart_backoff_max_s=0.05, give_up_after=3
+            stop_timeout_s=stop_timeout_s,
+            restart_backoff_s=restart_backoff_s,
+            restart_backoff_max_s=restart_backoff_max_s,
+            give_up_after=3,
         ),
     )
 

@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from supervisor.fake_launch import fake_launch
 from supervisor.waiting import is_alive, until
 from tenzij import config
-from tenzij.channels.control import Accept, Connect, Models
+from tenzij.channels.control import Accept, Connect, Models, ToChild
+from tenzij.supervisor import tree
 from tenzij.supervisor.child import Child, Patience
 from tenzij.supervisor.home import prepared
 from tenzij.supervisor.launcher import CannotConfine, Launched
@@ -240,6 +242,59 @@ async def test_who_ignores_everything_is_killed_in_time(tmp_path: Path) -> None:
         it.child.stop(HASTE)
         await it.reaches(State.STOPPED)
         assert HASTE.kill_s - 0.1 < time.monotonic() - began < 1.0 + 1.0
+
+
+async def test_what_runs_below_it_is_gone_with_it(tmp_path: Path) -> None:
+    async with watched("with_a_child_that_stays", tmp_path) as it:
+        await it.reaches(State.READY)
+        (below,) = tree.below(it.child.pid or 0)
+        it.child.stop(AT_ONCE)
+        await it.reaches(State.STOPPED)
+        assert not is_alive(below)
+
+
+async def test_nothing_is_sent_before_its_first_words(tmp_path: Path) -> None:
+    known: list[bool] = []
+
+    class Role(RegisterRole):
+        @override
+        def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
+            return super().first_words(launched) if known else []
+
+    role = Role(config.Config(), prepared(tmp_path), fake_launch, "supervisor.children:register")
+    async with asyncio.TaskGroup() as group:
+        states: list[State] = []
+        child = Child(role, PATIENCE, lambda child: states.append(child.state), lambda *_: None)
+        group.create_task(child.run())
+        child.start()
+        await child.until(State.STARTING)
+        child.send(Accept("operator"), [os.dup(0)])
+        child.speak()
+        child.send(Accept("operator"), [os.dup(0)])
+        await until(lambda: child.pid, "launched")
+        known.append(True)
+        child.speak()
+        await child.until(State.READY)
+        child.stop(HASTE)
+    assert states == [State.STARTING, State.READY, State.STOPPING, State.STOPPED]  # it ends unless Start comes first
+
+
+async def test_stopped_while_it_waits_for_its_first_words(tmp_path: Path) -> None:
+    class Role(RegisterRole):
+        @override
+        def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
+            return []
+
+    role = Role(config.Config(), prepared(tmp_path), fake_launch, "supervisor.children:register")
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        child = Child(role, PATIENCE, lambda _: None, lambda *_: None)
+        group.create_task(child.run())
+        child.start()
+        await child.until(State.STARTING)
+        child.stop(plan_within(600.0))
+    assert child.state is State.STOPPED
+    assert time.monotonic() - began < 5
 
 
 async def test_a_second_wish_to_stop_is_not_needed_to_kill(tmp_path: Path) -> None:

@@ -114,6 +114,14 @@ async def test_an_operator_waits_for_the_register(home: Path) -> None:
         assert await running.operate("early") == "operator early"
 
 
+async def test_an_operator_waits_for_the_register_to_come_back(home: Path) -> None:
+    async with platform(home, settings(restart_backoff_s=0.5, restart_backoff_max_s=0.5)) as running:
+        await running.serving()
+        os.kill(running.pid("register"), signal.SIGKILL)
+        await running.reaches("register", State.BACKOFF)
+        assert await running.operate("early") == "operator early"
+
+
 # Models that come and go
 
 
@@ -129,6 +137,18 @@ async def test_models_come_and_go_while_it_runs(home: Path) -> None:
         await running.reaches("worker:a", State.STOPPED)
         await running.reaches("worker:b", State.READY)
         await running.workers(b="ready")
+
+
+async def test_a_worker_on_its_way_down_is_not_connected_to(home: Path) -> None:
+    async with platform(home, prepare=one_model, worker="worker_that_stays") as running:
+        await running.serving()
+        await running.reaches("worker:m", State.READY)
+        assert await running.says("worker:m x") == "m x"
+        running.named()
+        await running.operate()
+        await running.reaches("worker:m", State.STOPPING)
+        assert await running.says("worker:m x") == "refused the worker is not ready"
+        assert running.state("worker:m") is State.STOPPING
 
 
 async def test_a_changed_record_gives_a_new_worker(home: Path) -> None:
@@ -335,6 +355,32 @@ async def test_asked_twice_it_kills(home: Path) -> None:
         running.platform.stop("now")
         await until(lambda: any(isinstance(e, Stopped) for e in running.events), "stopped")
         assert time.monotonic() - began < 5
+
+
+async def test_what_was_just_started_again_is_killed_too(home: Path) -> None:
+    """The second request comes while the gateway is still on its way down, and the others come back in between."""
+    ignoring = "ignores_the_end"
+    chosen = settings(stop_timeout_s=600.0)
+    async with platform(home, chosen, register=ignoring, ledger=ignoring, gateway=ignoring) as running:
+        await running.serving()
+        family = running.platform._family
+        assert family is not None
+        kill = family._gateway.kill
+        first = running.pid("ledger")
+
+        def kill_late() -> None:
+            group.create_task(kill_once_others_are_back())
+
+        async def kill_once_others_are_back() -> None:
+            await until(lambda: running.pid("ledger") != first and running.state("ledger") is State.READY, "back")
+            kill()
+
+        family._gateway.kill = kill_late  # type: ignore[method-assign]
+        async with asyncio.TaskGroup() as group:
+            running.platform.stop("enough")
+            await running.reaches("gateway", State.STOPPING)
+            running.platform.stop("now")
+            await until(lambda: any(isinstance(e, Stopped) for e in running.events), "stopped")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
