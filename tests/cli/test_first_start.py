@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tenzij.register.operator import OperatorClient
 
 from tenzij.cli.first_start import KEY_NAME, Welcome, prepare
 from tenzij.cli.welcome import NOTHING_LEAVES, welcome_text
 from tenzij.engines.passport import default_passport
+from tenzij.register.operator import OperatorClient
 
 MODEL = default_passport().id
 
@@ -20,6 +20,7 @@ class Register:
 
     def __init__(self) -> None:
         self.models: list[dict[str, Any]] = []
+        self.known: list[str] = []
         self.keys: list[dict[str, Any]] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
@@ -28,10 +29,13 @@ class Register:
         match verb:
             case "model_list":
                 return list(self.models)
+            case "model_known":
+                return list(self.known)
             case "key_list":
                 return list(self.keys)
             case "model_add":
                 self.models.append({"id": arguments["passport"]["id"]})
+                self.known.append(arguments["passport"]["id"])
                 return {}
             case "key_create":
                 made = {"id": "k_1", "name": arguments["name"], "state": "active", "expires_ms": 1_800_000_000_000}
@@ -71,7 +75,7 @@ def test_a_second_start_makes_nothing_and_shows_no_key(register: Register, home:
     first(register, home)
     register.asked.clear()
     welcome = first(register, home)
-    assert set(register.verbs()) == {"model_list", "key_list"}
+    assert set(register.verbs()) == {"model_known", "model_list", "key_list"}
     assert welcome.key is None
     assert welcome.key_until_ms == 1_800_000_000_000
 
@@ -80,6 +84,14 @@ def test_a_revoked_first_key_is_not_promised(register: Register, home: Path) -> 
     first(register, home)
     register.keys[0]["state"] = "revoked"
     assert first(register, home).key_until_ms is None
+
+
+def test_a_withdrawn_model_does_not_come_back(register: Register, home: Path) -> None:
+    first(register, home)
+    register.models.clear()
+    register.asked.clear()
+    assert first(register, home).models == ()
+    assert "model_add" not in register.verbs()
 
 
 def test_without_weights_no_model_is_admitted(register: Register, tmp_path: Path) -> None:

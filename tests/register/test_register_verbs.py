@@ -259,6 +259,14 @@ def test_a_withdrawn_model_is_gone_and_may_come_back_otherwise(register: Registe
     assert snapshot(register).use_cases[UseCaseId("verkenning")].models == ("twee", "een")
 
 
+def test_a_withdrawn_model_stays_known(register: Register) -> None:
+    assert perform(register, "model_known", {}) == []
+    model = perform(register, "model_add", {"passport": passport()})["id"]
+    perform(register, "model_remove", {"id": model})
+    assert perform(register, "model_list", {}) == []
+    assert perform(register, "model_known", {}) == [model]
+
+
 def test_there_is_an_end_to_the_number_of_models(register: Register, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MAX_MODELS", 1)
     perform(register, "model_add", {"passport": passport("een")})

@@ -1,6 +1,6 @@
 """What the first start prepares in the register: the default model, and one key for the person at this machine.
 
-- The default model is admitted only when its weights are there and no model is; withdrawing it later stays withdrawn.
+- The default model is admitted when its weights are there and no model ever was; withdrawn, it stays withdrawn.
 - The key is random, for the use case `verkenning`, for this machine only, for seven days. It is made once: when any key
   exists, none is made, and the person is told how to make another.
 """
@@ -30,13 +30,11 @@ class Welcome:
 
 def prepare(register: OperatorClient, home: Path) -> Welcome:
     """Admits the default model and makes the first key, where this is the first start."""
-    listed = register.call("model_list")
-    if not listed:
+    if not register.call("model_known"):
         passport = default_passport()
         if (home / "models" / f"{passport.file.sha256}.gguf").is_file():
             register.call("model_add", passport=tree_from_passport(passport))
-            listed = register.call("model_list")
-    models = tuple(model["id"] for model in listed)
+    models = tuple(model["id"] for model in register.call("model_list"))
     keys = register.call("key_list")
     if keys:
         ends = [key["expires_ms"] for key in keys if key["name"] == KEY_NAME and key["state"] == "active"]

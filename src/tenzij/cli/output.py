@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +33,15 @@ def print_table(columns: list[str], rows: list[list[str]], empty: str) -> None:
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     for row in [columns, *rows]:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def command_name() -> str:
+    """How to call this command again from where the person is: "tenzij" when that is it, else a path."""
+    called = Path(sys.argv[0]).resolve()
+    if Path(shutil.which("tenzij") or "").resolve() == called:
+        return "tenzij"
+    here = Path.cwd()
+    return str(called.relative_to(here)) if called.is_relative_to(here) else str(called)
 
 
 def day(ms: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import typer
 
 from tenzij.cli.first_start import Welcome, prepare
-from tenzij.cli.output import console
+from tenzij.cli.output import command_name, console
 from tenzij.cli.place import Place
 from tenzij.cli.welcome import welcome_text
 from tenzij.config import Config
@@ -76,7 +76,7 @@ class _Foreground:
             lambda: self._serving is not None and all(self._states.get(worker) in _SETTLED for worker in workers)
         )
         ready = [model for worker, model in workers.items() if self._states[worker] is State.READY]
-        _say(welcome_text(self._serving or "", welcome, ready, confined=self._confined))
+        _say(welcome_text(self._serving or "", welcome, ready, confined=self._confined, command=command_name()))
 
     def _prepare(self) -> Welcome:
         with self._place.register() as register:

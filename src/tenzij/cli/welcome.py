@@ -11,8 +11,11 @@ NOTHING_LEAVES = "No process that sees a question has a network: nothing can lea
 _ANY_KEY = "YOUR_KEY"
 
 
-def welcome_text(url: str, welcome: Welcome, ready: list[str], *, confined: bool) -> str:
-    """The whole text. `ready` are the models that answer; `confined` is False only in an unsafe start."""
+def welcome_text(url: str, welcome: Welcome, ready: list[str], *, confined: bool, command: str = "tenzij") -> str:
+    """The whole text.
+
+    `ready` are the models that answer; `confined` is False only in an unsafe start; `command` is how to call tenzij.
+    """
     parts = ["", f"Ready. Address (base_url):  {url}/v1", ""]
     if welcome.key:
         parts += [
@@ -24,17 +27,17 @@ def welcome_text(url: str, welcome: Welcome, ready: list[str], *, confined: bool
     elif welcome.key_until_ms:
         parts += [
             f"The key that the first start showed works until {day(welcome.key_until_ms)}.",
-            "Another: tenzij key create NAME",
+            f"Another: {command} key create NAME",
             "",
         ]
     else:
-        parts += ["Make a key: tenzij key create NAME", ""]
+        parts += [f"Make a key: {command} key create NAME", ""]
     if ready:
         parts += ["Try it:", "", _curl(url, welcome.key or _ANY_KEY, ready[0]), ""]
     elif welcome.models:
         parts += ["No model is ready: the lines above say why.", ""]
     else:
-        parts += ["There is no model yet: tenzij model add FILE --passport PASSPORT (docs/models.md).", ""]
+        parts += [f"There is no model yet: {command} model add FILE --passport PASSPORT (docs/models.md).", ""]
     parts.append(NOTHING_LEAVES if confined else "UNSAFE: the processes are not confined; anything could leave.")
     parts.append("Ctrl-C stops everything.")
     return "\n".join(parts)

@@ -84,6 +84,11 @@ def current_models(session: Session) -> tuple[AdmittedModel, ...]:
     return tuple(_record(row) for row in rows)
 
 
+def known_ids(session: Session) -> tuple[str, ...]:
+    """The ids of all models that were ever admitted, withdrawn ones too."""
+    return tuple(session.scalars(select(ModelRow.id).order_by(ModelRow.id)))
+
+
 def spec_of(model: AdmittedModel) -> ModelSpec:
     """What the supervisor must know in order to run it."""
     return ModelSpec(

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tenzij.register.api_keys import create_key, key_views, revoke_key
-from tenzij.register.models import admit, current_models, view_of_model, withdraw
+from tenzij.register.models import admit, current_models, known_ids, view_of_model, withdraw
 from tenzij.register.refusals import BadCall
 from tenzij.register.register import Register
 from tenzij.register.use_cases import current_use_cases, view_of_use_case
@@ -87,6 +87,11 @@ def _model_list(register: Register, _asked: Arguments) -> list[dict[str, Any]]:
         return [view_of_model(model) for model in current_models(session)]
 
 
+def _model_known(register: Register, _asked: Arguments) -> list[str]:
+    with register.reading() as (session, _now_ms):
+        return list(known_ids(session))
+
+
 def _model_remove(register: Register, asked: ById) -> dict[str, Any]:
     with register.changing() as (session, now_ms):
         withdraw(session, ModelId(asked.id), now_ms)
@@ -123,6 +128,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
         "key_revoke": Verb(ById, _key_revoke),
         "model_add": Verb(ModelAdd, _model_add),
         "model_list": Verb(Arguments, _model_list),
+        "model_known": Verb(Arguments, _model_known),
         "model_remove": Verb(ById, _model_remove),
         "use_case_list": Verb(Arguments, _use_case_list),
         "policy": Verb(Arguments, _policy),
