@@ -15,8 +15,9 @@ from tenzij.cli.first_start import Welcome, prepare
 from tenzij.cli.output import command_name, console
 from tenzij.cli.place import Place
 from tenzij.cli.welcome import welcome_text
-from tenzij.config import Config
+from tenzij.config import Config, Confinement
 from tenzij.errors import TenzijError
+from tenzij.supervisor.ability import CannotConfine, way_to_confine
 from tenzij.supervisor.events import ChildChanged, Event, Listening, Serving, Stopped, Stopping, Unconfined
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.platform import Platform
@@ -45,6 +46,7 @@ class _Foreground:
         self._states: dict[str, State] = {}
         self._serving: str | None = None
         self._confined = True
+        self._confinement = config.confinement
         self._failure: TenzijError | None = None
         self._changed = asyncio.Event()
         self._platform = Platform(config, place.home, self._report)
@@ -94,7 +96,7 @@ class _Foreground:
                 if state in _SHOWN:
                     _say(f"  {child:<32} {_SHOWN[state]}" + (f": {reason}" if reason else ""))
             case Unconfined(notice):
-                self._confined = False
+                self._confined = _can_confine(self._confinement)
                 _say(notice)
             case Listening():
                 _say(f"  listening on {event.url}")
@@ -105,6 +107,15 @@ class _Foreground:
             case Stopped(lingering):
                 _say("stopped" + (f"; these did not end: {', '.join(lingering)}" if lingering else ""))
         self._changed.set()
+
+
+def _can_confine(confinement: Confinement) -> bool:
+    """Whether children are confined although the unsafe switch is on."""
+    try:
+        way_to_confine(confinement)
+    except CannotConfine:
+        return False
+    return True
 
 
 def _say(text: str) -> None:
