@@ -6,10 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tenzij.config import home_from_environment
 from tenzij.engines.passport import default_passport
+
+# How long an example takes says nothing on a machine that does other things too.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -141,8 +141,9 @@ def explanation(said: str) -> str:
             return f"this machine lets no ordinary user make namespaces ({name} is {closed}): {remedy}"
     last = said.splitlines()[-1] if said else "it said nothing"
     return (
-        f"a process cannot be confined here ({last}); inside a container, let it make user namespaces "
-        "(an unconfined seccomp and AppArmor profile), or run tenzij on the machine itself"
+        f"a process cannot be confined here ({last}); in a container, let it make user namespaces and mount /proc "
+        "(Docker and Podman: --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+        "--security-opt systempaths=unconfined), or run tenzij on the machine itself"
     )
 
 

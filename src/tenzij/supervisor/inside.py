@@ -8,7 +8,8 @@
 
 Rules
 - Standard library only, and no thread, until this process has shut itself in; then the program is imported.
-- Not dumpable before anything else: no core file, no other process of this user reads its memory.
+- Not dumpable before anything else: no core file, and its memory is read by nobody without privileges over its
+  namespace. (The user who started the platform has those, as its owner.)
 - Once the program runs, what it prints is stored nowhere: it may print what it was asked.
 - A program that cannot be imported, or that fails, is reported to the supervisor by the type of the exception and our
   own lines that it passed through. Never by its message, which may hold what a caller sent.
@@ -47,7 +48,7 @@ def _prctl(option: int, *arguments: object) -> None:
 
 
 def hide() -> None:
-    """No core file, no memory for others to read, no privileges to gain."""
+    """No core file, no memory for others to read, no privileges to be gained by executing."""
     _prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0))
     _prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -23,7 +23,8 @@ from tenzij.supervisor.sandbox import Shown, arguments
 
 DEVICES: Final = ("/dev/null", "/dev/random", "/dev/urandom")  # what every child may open
 LOADER_CACHE: Final = Path("/etc/ld.so.cache")  # where libraries are; read-only, no secret
-OPEN_FILES: Final = 16384
+OPEN_FILES: Final = 1024  # each can hold kernel memory that counts in no other limit
+CONNECTIONS: Final = 16384  # open files of who accepts clients
 STACK_BYTES: Final = 8 << 20
 THREADS: Final = 256
 WORKER_THREADS: Final = 4096
@@ -45,7 +46,7 @@ def limits(profile: Profile) -> list[tuple[int, int]]:
     return [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_DATA, profile.memory_bytes),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_NOFILE, CONNECTIONS if profile.listener else OPEN_FILES),
         (resource.RLIMIT_STACK, STACK_BYTES),
         (resource.RLIMIT_MSGQUEUE, 0),
     ]

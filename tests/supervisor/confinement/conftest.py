@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,3 +82,20 @@ def status_of(launched: Launched) -> int:
         return launched.process.wait(DEADLINE_S)
     except subprocess.TimeoutExpired:
         pytest.fail("the process does not end")
+
+
+def is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].startswith(b"Z")
+    except OSError:
+        return True
+
+
+def gone(pid: int) -> bool:
+    """Whether it ended, seen within the deadline. Whose parent is gone stays for a while, as a name only."""
+    until = time.monotonic() + DEADLINE_S
+    while not is_dead(pid):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from supervisor.confinement.conftest import DEADLINE_S, PROGRAMS, Start, end_all, status_of
+from supervisor.confinement.conftest import DEADLINE_S, PROGRAMS, Start, end_all, gone, status_of
 from tenzij.channels import control
 from tenzij.channels.control import Failed, Ready, receive_at_supervisor, send
 from tenzij.config import Config, Confinement
@@ -48,23 +47,6 @@ sys.stdin.read()
 def message(launched: Launched) -> control.ToSupervisor | None:
     received = receive_at_supervisor(launched.control)
     return received[0] if received else None
-
-
-def is_dead(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].startswith(b"Z")
-    except OSError:
-        return True
-
-
-def gone(pid: int) -> bool:
-    """Whether it ended, seen within the deadline. Whose parent is gone stays for a while, as a name only."""
-    until = time.monotonic() + DEADLINE_S
-    while not is_dead(pid):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def test_a_child_has_its_control_channel_and_nothing_else(
@@ -132,6 +114,13 @@ def test_a_program_that_fails_says_where_but_not_what(start: Start, profiles: di
     assert "CANARY" not in failed.reason
     assert status_of(launched) != 0
     assert launched.early_words() == ""  # what it printed is gone
+
+
+def test_a_program_that_aborts_ends(start: Start, profiles: dict[str, Profile]) -> None:
+    """Process 1 of a namespace takes no signal that it has no handler for; aborting ends it all the same."""
+    launched = start(profiles["worker"], "aborts")
+    assert message(launched) is None
+    assert status_of(launched) in (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
 
 
 def test_a_program_that_cannot_be_imported_says_so(start: Start, profiles: dict[str, Profile]) -> None:

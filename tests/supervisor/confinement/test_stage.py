@@ -12,16 +12,32 @@ from typing import Any
 
 import pytest
 
+from supervisor.confinement.conftest import gone, is_dead
 from tenzij.supervisor import stage
 
 FOR_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root stages")
 USER = 63298
 
 
+PARENT = """
+import json, os, subprocess, sys
+spec = json.loads(sys.argv[2]) | {"parent": os.getpid()}
+child = subprocess.Popen([sys.executable, "-I", "-S", sys.argv[1], json.dumps(spec)], stdout=subprocess.PIPE)
+print(child.pid, child.stdout.readline().decode(), flush=True)
+sys.stdin.read()
+"""
+
+
+def specified(**changed: Any) -> str:
+    return json.dumps(
+        {"parent": os.getpid(), "limits": [], "user": None, "staged": [], "argv": ["/usr/bin/id"]} | changed
+    )
+
+
 def staged(**changed: Any) -> subprocess.CompletedProcess[str]:
-    spec = {"parent": os.getpid(), "limits": [], "user": None, "staged": [], "argv": ["/usr/bin/id"]} | changed
-    command = [sys.executable, "-I", "-S", stage.__file__, json.dumps(spec)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    command = [sys.executable, "-I", "-S", stage.__file__, specified(**changed)]
+    groups = (1, 2) if os.geteuid() == 0 else None
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, extra_groups=groups)
 
 
 def test_limits_hold_for_what_it_becomes() -> None:
@@ -46,6 +62,18 @@ def test_what_fails_is_said_in_one_line() -> None:
 
 def test_it_does_not_outlive_a_supervisor_that_is_gone_already() -> None:
     assert staged(parent=1).returncode == -9
+
+
+@pytest.mark.parametrize("user", [None, pytest.param(USER, marks=FOR_ROOT)])
+def test_what_it_becomes_dies_with_the_supervisor(user: int | None) -> None:
+    spec = specified(user=user, argv=["/bin/sh", "-c", "echo; exec sleep 600"])
+    command = [sys.executable, "-c", PARENT, stage.__file__, spec]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert not is_dead(child)
+        parent.kill()
+    assert gone(child)
 
 
 @FOR_ROOT

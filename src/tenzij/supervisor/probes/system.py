@@ -14,7 +14,6 @@ _OLD = {
     "clone": (56, 220),
     "ptrace": (101, 117),
     "personality": (135, 92),
-    "pivot_root": (155, 41),
     "init_module": (175, 105),
     "kexec_load": (246, 104),
     "add_key": (248, 217),
@@ -24,28 +23,24 @@ _OLD = {
     "open_by_handle_at": (304, 265),
     "process_vm_readv": (310, 270),
     "kcmp": (312, 272),
-    "seccomp": (317, 277),
     "bpf": (321, 280),
     "execveat": (322, 281),
     "userfaultfd": (323, 282),
 }
 _NEW = {
-    "pidfd_send_signal": 424,
     "io_uring_setup": 425,
     "open_tree": 428,
-    "move_mount": 429,
     "fsopen": 430,
-    "pidfd_open": 434,
     "clone3": 435,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
 }
-ABIS = {"x86_64": 0, "aarch64": 1}
+_COLUMN = {"x86_64": 0, "aarch64": 1}
 
 
 def number(name: str) -> int:
     """The call's number on this processor."""
-    return _NEW[name] if name in _NEW else _OLD[name][ABIS[platform.machine()]]
+    return _NEW[name] if name in _NEW else _OLD[name][_COLUMN[platform.machine()]]
 
 
 def call(name: str, *arguments: object) -> int:
