@@ -169,6 +169,23 @@ async def test_a_late_answer_is_closed_and_leaks_nothing(pair: Pair) -> None:
     child.close()
 
 
+async def test_a_cancel_that_meets_the_answer_is_not_lost(pair: Pair) -> None:
+    child = ChildControl(pair[1])
+    before = open_descriptors()
+    asking = asyncio.get_running_loop().create_task(child.connect("ledger"))
+    far = await answer(pair[0])
+    assert far is not None
+    child._on_readable()  # the answer is there, and its asker has not run yet
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    far.setblocking(False)
+    assert await asyncio.get_running_loop().sock_recv(far, 1) == b""  # our end was closed
+    far.close()
+    assert open_descriptors() == before
+    child.close()
+
+
 async def test_when_the_supervisor_goes_all_that_wait_are_told(pair: Pair) -> None:
     child = ChildControl(pair[1])
     async with asyncio.TaskGroup() as group:

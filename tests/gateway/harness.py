@@ -142,6 +142,11 @@ class Log:
         return len(self.decisions) + len(self.outcomes) - 1
 
     @property
+    def entries(self) -> list[DecisionEntry | OutcomeEntry]:
+        """Everything that was recorded."""
+        return [*self.decisions, *self.outcomes]
+
+    @property
     def outcome(self) -> tuple[str, str | None]:
         """Result and reason of the only outcome, which belongs to the only allowed decision."""
         (decision,) = [entry for entry in self.decisions if entry.is_allowed]

@@ -236,9 +236,14 @@ class ChildControl:
         self._asks[ask] = answer
         try:
             await self.send(Connect(ask, to))
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):  # not `wait_for`, which loses a cancel that meets the answer
+                return await answer
         except TimeoutError:
+            _close_unused(answer)
             raise Refusal(f"no connection to {to} within {timeout_s:g} seconds") from None
+        except asyncio.CancelledError:
+            _close_unused(answer)
+            raise
         except OSError:
             raise Refusal("the supervisor is gone") from None
         finally:
@@ -278,3 +283,9 @@ class ChildControl:
             if not future.done():
                 future.set_exception(Refusal(reason))
         self._asks.clear()
+
+
+def _close_unused(answer: asyncio.Future[socket.socket]) -> None:
+    """The connection came as its asker stopped waiting."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        answer.result().close()
