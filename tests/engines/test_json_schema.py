@@ -84,7 +84,7 @@ REFUSED: list[Any] = [
     {"type": CANARY}, {"type": []}, {"type": None}, {"type": ["string", CANARY]}, {"type": [[]]},
     {CANARY: 1}, {"type": "string", "nullable": True}, {"type": "string", "contentEncoding": "base64"},
     {"not": INTEGER}, {"if": INTEGER}, {"oneOf": [INTEGER]}, {"allOf": [INTEGER, INTEGER]},
-    {"allOf": []}, {"anyOf": []}, {"anyOf": INTEGER}, {"anyOf": [True]}, {"enum": []}, {"enum": "a"},
+    {"allOf": []}, {"anyOf": []}, {"anyOf": INTEGER}, {"anyOf": [True]}, {"anyOf": [INTEGER] * 51}, {"enum": []}, {"enum": "a"},
     {"type": "integer", "multipleOf": 3},
     {"type": "array", "uniqueItems": True}, {"type": "array", "prefixItems": [INTEGER]},
     {"type": "array", "items": True},
@@ -151,6 +151,13 @@ def test_bounds_of_depth_and_size() -> None:
     many = {"type": "object", "properties": {str(number): INTEGER for number in range(MAX_SCHEMAS)}}
     with pytest.raises(UnfollowableSchema, match="more than"):
         schema_anew(many)
+
+
+def test_patterns_are_bounded_together() -> None:
+    costly = {"type": "string", "pattern": "^[a-z]{300}$"}
+    schema_anew({"anyOf": [costly] * 3})
+    with pytest.raises(UnfollowableSchema, match="patterns are too long together"):
+        schema_anew({"anyOf": [costly] * 4})
 
 
 class Adres(BaseModel):

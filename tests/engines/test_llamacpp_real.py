@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from engines.asking import chat, completion, connected, events_of, finish_of, schema_format, text_of
 from tenzij.channels.control import Failed, Ready
-from tenzij.engines.faults import ContextTooLong, EngineFailed, UnfollowableSchema, UnusablePrompt
+from tenzij.engines.faults import ContextTooLong, EngineFailed, UnfollowableSchema, UnusableMessages, UnusablePrompt
 from tenzij.engines.llamacpp import LlamaCpp
 from tenzij.engines.passport import default_passport
 from tenzij.engines.protocol import Counted, Event, Finish, Generation, Message, Progress, Text, Usage
@@ -200,6 +200,45 @@ async def test_a_full_context_ends_the_answer(default_model_file: Path) -> None:
             assert 240 < finish.usage.prompt_tokens + finish.usage.completion_tokens <= 256
             with pytest.raises(ContextTooLong, match="256"):  # of each request, not of both slots together
                 await events_of(engine, completion("word " * 300))
+
+
+# Some models' templates refuse roles; llama.cpp then goes on with an empty prompt.
+REFUSING = """
+import socket, sys
+from tenzij.engines import llamacpp_settings, llamacpp_worker
+plain = llamacpp_settings.settings_for
+def refusing(*arguments):
+    settings = plain(*arguments)
+    settings.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    return settings
+llamacpp_settings.settings_for = refusing
+llamacpp_worker.main(socket.socket(fileno=int(sys.argv[2])))
+"""
+
+
+async def test_messages_that_the_chat_template_refuses_are_the_callers_fault(
+    default_model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenzij.testing.worker_process._RUN", REFUSING)
+    with WorkerProcess(LLAMACPP) as worker:
+        worker.start(worker_config(default_model_file, SHA256, hash=False, slots=1, context_tokens=256))
+        assert isinstance(worker.outcome(), Ready)
+        async with connected(worker) as engine:
+            assert text_of(await events_of(engine, chat("hoi", max_tokens=4)))
+            with pytest.raises(UnusableMessages):
+                refused = (Message("system", "wees kort"), Message("user", "hoi"))
+                await events_of(engine, Generation(Task.CHAT, refused, max_tokens=4))
+
+
+@pytest.mark.parametrize("roles", ["ua", "uaa", "uu", "us", "a", "s", "ssu"])
+async def test_any_order_of_roles_is_answered_or_refused(engine: LlamaCpp, roles: str) -> None:
+    names = {"u": "user", "a": "assistant", "s": "system"}
+    messages = tuple(Message(names[role], "hi") for role in roles)
+    with suppress(UnusableMessages):
+        assert finish_of(await events_of(engine, Generation(Task.CHAT, messages, max_tokens=1))).reason == "length"
 
 
 # The small model can be made to embed: as a model for embeddings would, it then says how (its mean).

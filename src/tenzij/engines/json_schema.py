@@ -35,6 +35,8 @@ from tenzij.engines.json_schema_values import (
 
 MAX_SCHEMAS: Final = 500  # in one schema, counting those inside
 MAX_DEPTH: Final = 24
+MAX_ALTERNATIVES: Final = 50  # more, of long texts, and LLGuidance gives up
+MAX_PATTERNS_COST: Final = 1000  # of all patterns in one schema, see `regex_subset`
 ANNOTATIONS: Final = frozenset(
     {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema"}
 )
@@ -65,6 +67,7 @@ class _Writer:
     def __init__(self) -> None:
         self._definitions: dict[str, Mapping[str, Any]] = {}
         self._count = 0
+        self._patterns_cost = 0
 
     def whole(self, schema: object) -> dict[str, Any]:
         top = _table(schema, "a schema must be an object")
@@ -112,7 +115,9 @@ class _Writer:
         return {"$ref": given["$ref"]}
 
     def _any_of(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        return {"anyOf": [self._schema(each, depth + 1) for each in items_of(given["anyOf"], "anyOf")]}
+        return {
+            "anyOf": [self._schema(each, depth + 1) for each in items_of(given["anyOf"], "anyOf", MAX_ALTERNATIVES)]
+        }
 
     def _all_of(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         parts = items_of(given["allOf"], "allOf")
@@ -131,7 +136,11 @@ class _Writer:
         if "array" in types:
             written |= self._array(given, depth)
         if "string" in types:
-            written |= string_of(given)
+            text, cost = string_of(given)
+            written |= text
+            self._patterns_cost += cost
+            if self._patterns_cost > MAX_PATTERNS_COST:
+                raise UnfollowableSchema("its patterns are too long together, repetitions written out")
         if "number" in types or "integer" in types:
             written |= bounds_of(given, whole="number" not in types)
         return written

@@ -69,20 +69,21 @@ def types_of(given: object) -> list[str]:
     return list(dict.fromkeys(types))
 
 
-def string_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a text is held to: its length, or a pattern, or a format."""
+def string_of(given: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """What a text is held to: its length, or a pattern, or a format; and what the pattern costs."""
+    cost = 0
     written = counts_of(given, "minLength", "maxLength")
     if sum((bool(written), "pattern" in given, "format" in given)) > 1:
         raise UnfollowableSchema("a text may have bounds of length, a pattern or a format: one of these")
     if "pattern" in given:
         if not isinstance(given["pattern"], str):
             raise UnfollowableSchema("pattern must be text")
-        written["pattern"] = pattern_anew(given["pattern"])
+        written["pattern"], cost = pattern_anew(given["pattern"])
     if "format" in given:
         if not isinstance(given["format"], str) or given["format"] not in FORMATS:
             raise UnfollowableSchema("format must be one of " + ", ".join(FORMATS))
         written["format"] = given["format"]
-    return written
+    return written, cost
 
 
 def counts_of(given: Mapping[str, Any], least: str, most: str) -> dict[str, Any]:

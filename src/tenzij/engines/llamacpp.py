@@ -1,7 +1,7 @@
 """llama.cpp's server, as the gateway speaks to it.
 
 - One session for the life of the process, over connections that the supervisor hands (`handed`).
-- A request is written anew (`llamacpp_wire`); no header of a client goes along.
+- A request is written anew (`llamacpp_requests`); no header of a client goes along.
 - Hanging up is closing the connection: llama.cpp stops within one batch of the prompt, or one token.
 - What the engine sends is bounded. How long it may be silent is the caller's: events come only for what the engine
   does, not for what it sends to keep a connection alive.
@@ -18,15 +18,9 @@ import aiohttp
 
 from tenzij.engines.faults import BrokenAnswer, EngineUnreachable
 from tenzij.engines.handed import Connect, session_over
-from tenzij.engines.llamacpp_wire import (
-    EMBEDDING_PATH,
-    AnswerReader,
-    body_for,
-    embedding_body_for,
-    embedding_from,
-    fault_from_body,
-    path_for,
-)
+from tenzij.engines.llamacpp_answers import AnswerReader, embedding_from
+from tenzij.engines.llamacpp_refusals import fault_from_body
+from tenzij.engines.llamacpp_requests import EMBEDDING_PATH, body_for, embedding_body_for, path_for
 from tenzij.engines.protocol import Embedding, Event, Generation
 from tenzij.engines.sse import SseParser
 

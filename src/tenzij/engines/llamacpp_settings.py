@@ -23,6 +23,7 @@ def settings_for(config: WorkerConfig, weights: str, socket: str) -> Any:
     _set_sizes(settings, config)
     _share_nothing(settings)
     _keep_to_itself(settings)
+    settings.prefill_assistant = False  # a last message from the assistant is a turn, as in OpenAI's API
     # Reasoning stays in the text: parsed out, it would travel in a field of its own and be lost.
     settings.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     if config.is_embedding:

@@ -8,7 +8,8 @@ engine is what was checked.
     escaped     = "d" (a digit) / punctuation
 
 - Anchored on both sides, `^…$`, as one whole: `^a|b$` would mean something else to who reads ECMA-262 closely.
-- A repetition counts to at most `MAX_REPETITION`, nested ones multiplied: they become states of a machine.
+- Its cost is bounded: each character counts as often as it is repeated. LLGuidance gives up on costly patterns in the
+  middle of an answer, and llama.cpp then goes on without any.
 - No look-around, no back-references, no classes by name but `\d`, no flags: refused, never passed over.
 
 Pure. Raises UnfollowableSchema, which does not quote the pattern.
@@ -21,7 +22,7 @@ from typing import Final
 
 from tenzij.engines.faults import UnfollowableSchema
 
-MAX_REPETITION: Final = 1000
+MAX_COST: Final = 300
 MAX_PATTERN_CHARS: Final = 512
 MAX_NESTING: Final = 16
 
@@ -31,58 +32,57 @@ _REPEATING: Final = ("?", "*", "+", "{")
 _REPETITION: Final = re.compile(r"\{([0-9]{1,4})(?:(,)([0-9]{1,4})?)?\}")
 
 
-def pattern_anew(pattern: str) -> str:
-    """`pattern`, written anew. Raises UnfollowableSchema."""
+def pattern_anew(pattern: str) -> tuple[str, int]:
+    """`pattern`, written anew, and its cost. Raises UnfollowableSchema."""
     if len(pattern) > MAX_PATTERN_CHARS:
         raise UnfollowableSchema(f"a pattern has more than {MAX_PATTERN_CHARS} characters")
     if len(pattern) < 2 or not pattern.startswith("^") or not pattern.endswith("$"):
         raise UnfollowableSchema("a pattern must begin with ^ and end with $")
     reader = _Reader(pattern[1:-1])
-    body, alternatives = reader.expression(1, 0)
+    body, alternatives = reader.expression(0)
     if not reader.is_at_end:
         raise UnfollowableSchema("a pattern has a ) without a (")
-    return f"^(?:{body})$" if alternatives > 1 else f"^{body}$"
+    return f"^(?:{body})$" if alternatives > 1 else f"^{body}$", reader.cost
 
 
 class _Reader:
-    """Recursive descent over one pattern; `times` is how often the place is repeated by what stands around it."""
+    """Recursive descent over one pattern."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self.cost = 0
 
     @property
     def is_at_end(self) -> bool:
         return self._at == len(self._text)
 
-    def expression(self, times: int, depth: int) -> tuple[str, int]:
+    def expression(self, depth: int) -> tuple[str, int]:
         """The expression from here on and its number of alternatives."""
         if depth > MAX_NESTING:
             raise UnfollowableSchema(f"a pattern is nested deeper than {MAX_NESTING}")
-        sequences = [self._sequence(times, depth)]
+        sequences = [self._sequence(depth)]
         while self._take("|"):
-            sequences.append(self._sequence(times, depth))
+            sequences.append(self._sequence(depth))
         return "|".join(sequences), len(sequences)
 
-    def _sequence(self, times: int, depth: int) -> str:
+    def _sequence(self, depth: int) -> str:
         written = ""
         while not self.is_at_end and self._peek() not in "|)":
-            start = self._at
-            atom = self._atom(times, depth)
-            repetition, most = self._repetition()
-            if most > 1:
-                if times * most > MAX_REPETITION:
-                    raise UnfollowableSchema(f"a pattern repeats something more than {MAX_REPETITION} times")
-                self._at = start  # once more, knowing how often it is repeated
-                atom = self._atom(times * most, depth)
-                self._repetition()
+            cost_before = self.cost
+            atom = self._atom(depth)
+            repetition, times = self._repetition()
+            self.cost = cost_before + (self.cost - cost_before) * times
+            if self.cost > MAX_COST:
+                raise UnfollowableSchema(f"a pattern has, repetitions written out, more than {MAX_COST} characters")
             written += atom + repetition
         return written
 
-    def _atom(self, times: int, depth: int) -> str:
+    def _atom(self, depth: int) -> str:
         character = self._next()
         if character == "(":
-            return self._group(times, depth)
+            return self._group(depth)
+        self.cost += 1
         if character == "[":
             return self._class()
         if character == "\\":
@@ -93,10 +93,10 @@ class _Reader:
             raise UnfollowableSchema("a pattern repeats what cannot be repeated")
         return character if character == "." else _literal(character)
 
-    def _group(self, times: int, depth: int) -> str:
+    def _group(self, depth: int) -> str:
         if self._take("?") and not self._take(":"):
             raise UnfollowableSchema("a pattern may have no look-around, names or flags in a group")
-        body, _ = self.expression(times, depth + 1)
+        body, _ = self.expression(depth + 1)
         if not self._take(")"):
             raise UnfollowableSchema("a pattern has a ( without a )")
         return f"(?:{body})"
@@ -153,7 +153,7 @@ class _Reader:
             written = f"{{{least}}}" if not comma else f"{{{least},{end or ''}}}"
         if self._peek() in _REPEATING:
             raise UnfollowableSchema("a pattern has two repetitions in a row")
-        return written, most
+        return written, max(1, most)
 
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]

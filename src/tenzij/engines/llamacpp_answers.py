@@ -1,95 +1,26 @@
-"""llama.cpp's dialect of OpenAI's API: a generation -> the request's body, its frames -> our events. Pure.
+"""What llama.cpp answers: frames -> our events, one body -> embeddings. Pure.
 
-Rules
-- A body holds what is named here and nothing else. It always asks for a stream with progress and counts: llama.cpp
-  notices a hang-up only when it has something to send.
 - Frames are not tokens: one may hold none (a character that is not whole yet) or several. Usage is the last count.
 - An answer is whole when its reason to finish, its usage and the end mark were seen. All else is a broken answer.
-- Of a frame only text, counts, reason and log probabilities are read; ids, timings, fingerprints stay here.
+- Of a frame only text, counts, reason and log probabilities are read; ids, timings and fingerprints stay here.
 - A prompt of no tokens means that the chat template failed on the messages: llama.cpp goes on without a prompt then.
-
-The dialect is that of llama.cpp's `tools/server` in October 2026.
+- An answer that is held to JSON is JSON: where llama.cpp cannot use a grammar, or no longer, it goes on without.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from tenzij.engines.faults import (
-    BrokenAnswer,
-    ContextTooLong,
-    EngineFailed,
-    EngineUnreachable,
-    UnfollowableSchema,
-    UnusableMessages,
-    UnusablePrompt,
-)
-from tenzij.engines.json_schema import schema_anew
+from tenzij.engines.faults import BrokenAnswer, UnusableMessages, UnusablePrompt
+from tenzij.engines.llamacpp_refusals import LlamaError, fault_from
 from tenzij.engines.protocol import Counted, Embedding, Event, Finish, Generation, Progress, Text, Usage
-from tenzij.errors import TenzijError
 from tenzij.types import Task
 
-CHAT_PATH: Final = "/v1/chat/completions"
-COMPLETION_PATH: Final = "/v1/completions"
-EMBEDDING_PATH: Final = "/v1/embeddings"
 END_MARK: Final = b"[DONE]"
-
-_SEEDS: Final = 2**32 - 1  # the one seed above these means "a random one" to llama.cpp
-_ALWAYS: Final[Mapping[str, Any]] = {
-    "stream": True,
-    "stream_options": {"include_usage": True},
-    "return_progress": True,
-    "timings_per_token": True,
-    "cache_prompt": False,
-}
-_AS_THEY_ARE: Final = ("max_tokens", "temperature", "top_p", "frequency_penalty", "presence_penalty")
-# An input to embed that does not fit a batch, which the worker makes as large as the context.
-_TOO_LARGE: Final = re.compile(r"input \(([0-9]{1,9}) tokens\) is too large .* \(current batch size: ([0-9]{1,9})\)$")
-_LLGUIDANCE: Final = "%llguidance {}\nstart: %json "
-
-
-def path_for(generation: Generation) -> str:
-    """Where the request goes."""
-    return CHAT_PATH if generation.task is Task.CHAT else COMPLETION_PATH
-
-
-def body_for(generation: Generation) -> bytes:
-    """The request's body, JSON. Raises UnfollowableSchema."""
-    body: dict[str, Any] = dict(_ALWAYS)
-    if generation.task is Task.CHAT:
-        body["messages"] = [{"role": each.role, "content": each.content} for each in generation.messages]
-    else:
-        body["prompt"] = generation.prompt
-    body |= {name: value for name in _AS_THEY_ARE if (value := getattr(generation, name)) is not None}
-    if generation.seed is not None:
-        body["seed"] = generation.seed % _SEEDS
-    if generation.stop:
-        body["stop"] = list(generation.stop)
-    if generation.logprobs is not None:
-        count = max(generation.logprobs, 1)  # none would turn log probabilities off as a whole
-        body |= {"logprobs": True, "top_logprobs": count} if generation.task is Task.CHAT else {"logprobs": count}
-    if generation.response_format is not None:
-        body["grammar"] = grammar_for(generation.response_format)
-    return msgspec.json.encode(body)
-
-
-def grammar_for(response_format: Mapping[str, Any]) -> str:
-    """The grammar for OpenAI's `response_format`: any JSON object, or a schema. Raises UnfollowableSchema."""
-    schema: dict[str, Any] = {"type": "object"}
-    if response_format["type"] == "json_schema":
-        schema = schema_anew(response_format["json_schema"]["schema"])
-    # No space between tokens: small models else fill the answer with it.
-    compact = {"x-guidance": {"whitespace_flexible": False}, **schema}
-    return _LLGUIDANCE + msgspec.json.encode(compact).decode()
-
-
-def embedding_body_for(inputs: tuple[str, ...]) -> bytes:
-    """The body that asks for embeddings."""
-    return msgspec.json.encode({"input": inputs, "encoding_format": "float"})
+_TRUNCATED: Final = "Input data was truncated"  # how msgspec says that nothing is wrong so far
 
 
 class _Token(msgspec.Struct):
@@ -131,19 +62,12 @@ class _PromptProgress(msgspec.Struct):
     processed: int
 
 
-class _Error(msgspec.Struct):
-    type: str = ""
-    message: str = ""  # looked at to tell faults apart, never passed on
-    n_prompt_tokens: int | None = None
-    n_ctx: int | None = None
-
-
 class _Frame(msgspec.Struct):
     choices: list[_Choice] = []
     timings: _Timings | None = None
     usage: _Usage | None = None
     prompt_progress: _PromptProgress | None = None
-    error: _Error | None = None
+    error: LlamaError | None = None
 
 
 class _Vector(msgspec.Struct):
@@ -160,13 +84,8 @@ class _Embeddings(msgspec.Struct):
     usage: _PromptUsage
 
 
-class _ErrorBody(msgspec.Struct):
-    error: _Error
-
-
 _frame: Final = msgspec.json.Decoder(_Frame)
 _embeddings: Final = msgspec.json.Decoder(_Embeddings)
-_error_body: Final = msgspec.json.Decoder(_ErrorBody)
 
 
 class AnswerReader:
@@ -240,8 +159,8 @@ class AnswerReader:
             raise BrokenAnswer
         if self._usage.prompt_tokens == 0:
             raise UnusableMessages if self._generation.task is Task.CHAT else UnusablePrompt
-        if self._reason == "stop" and self._held_text is not None:
-            _verify_is_json("".join(self._held_text))
+        if self._held_text is not None:
+            _verify_is_json("".join(self._held_text), whole=self._reason == "stop")
         self.is_whole = True
         return Finish(self._reason, self._usage)
 
@@ -258,43 +177,22 @@ def embedding_from(body: bytes, count: int) -> Embedding:
     return Embedding(tuple(by_index[index] for index in range(count)), answer.usage.prompt_tokens)
 
 
-def fault_from_body(body: bytes, generation: Generation | None) -> TenzijError:
-    """What a refusal by llama.cpp means, from its body; `generation` is None for embeddings."""
-    try:
-        return fault_from(_error_body.decode(body).error, generation)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return EngineFailed()
-
-
-def fault_from(error: _Error, generation: Generation | None) -> TenzijError:
-    """Our error for llama.cpp's."""
-    if too_large := _TOO_LARGE.match(error.message):
-        return ContextTooLong(int(too_large[2]), int(too_large[1]), _param(generation))
-    match error.type:
-        case "exceed_context_size_error":
-            return ContextTooLong(error.n_ctx, error.n_prompt_tokens, _param(generation))
-        case "unavailable_error":
-            return EngineUnreachable()
-        case "invalid_request_error" if generation is not None and generation.response_format:
-            return UnfollowableSchema("the engine cannot make a grammar of it")
-        case "invalid_request_error" if generation is not None and generation.task is Task.CHAT:
-            return UnusableMessages()
-    return EngineFailed()
-
-
-def _param(generation: Generation | None) -> str:
-    if generation is None:
-        return "input"
-    return "messages" if generation.task is Task.CHAT else "prompt"
-
-
 def _as_openai(token: _Token) -> dict[str, Any]:
     return {"token": token.token, "logprob": token.logprob, "bytes": token.bytes}
 
 
-def _verify_is_json(text: str) -> None:
-    """Where llama.cpp cannot use a grammar it goes on without: then the answer is none."""
+def _verify_is_json(text: str, *, whole: bool) -> None:
+    """Raises BrokenAnswer unless `text` is JSON or, where it need not be whole, the beginning of it."""
+    # A number may be cut where it cannot end ("1."); a digit more mends that.
+    if not (_is_json(text, whole=whole) or (not whole and _is_json(text + "0", whole=False))):
+        raise BrokenAnswer("The model's engine did not hold its answer to JSON.")
+
+
+def _is_json(text: str, *, whole: bool) -> bool:
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        raise BrokenAnswer("The model's engine did not hold its answer to JSON.") from None
+    except RecursionError:
+        return False
+    except msgspec.DecodeError as error:
+        return not whole and str(error) == _TRUNCATED
+    return True

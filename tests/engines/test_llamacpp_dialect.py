@@ -21,14 +21,9 @@ from tenzij.engines.faults import (
     UnusableMessages,
     UnusablePrompt,
 )
-from tenzij.engines.llamacpp_wire import (
-    AnswerReader,
-    body_for,
-    embedding_body_for,
-    embedding_from,
-    fault_from_body,
-    path_for,
-)
+from tenzij.engines.llamacpp_answers import AnswerReader, embedding_from
+from tenzij.engines.llamacpp_refusals import fault_from_body
+from tenzij.engines.llamacpp_requests import body_for, embedding_body_for, path_for
 from tenzij.engines.protocol import Counted, Event, Finish, Generation, Message, Progress, Text, Usage
 from tenzij.errors import TenzijError
 from tenzij.types import Task
@@ -223,6 +218,10 @@ def test_a_prompt_of_no_tokens_is_the_callers_fault(generation: Generation, faul
         ((), '{"a": 1}', "stop", True),
         ((), "A classic example", "stop", False),
         ((), '{"a": ', "length", True),  # cut by max_tokens
+        *(((), f'{{"a": {cut}', "length", True) for cut in ("-", "1", "1.", "1e", "1e+", "tru", '"\\', '"\\u00', "[")),
+        ((), '"x"\n\nYes', "length", False),  # the grammar was given up on the way
+        ((), "A classic", "length", False),
+        ((), '{"a": 1}}', "length", False),
         (("x",), '{"a": ', "stop", True),  # cut by a stop sequence
     ],
 )
