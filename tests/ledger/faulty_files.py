@@ -164,10 +164,11 @@ class FaultyFiles:
         if how in ("partly", "short", "crash_partly"):
             data = data[: len(data) // 2]
         if self.room is not None:
-            if self.room <= 0:
+            size = len(self._handles[handle].seen)
+            data = data[: max(0, size - offset) + self.room]  # what is there already takes no more room
+            if not data:
                 raise OSError(errno.ENOSPC, "full")
-            data = data[: self.room]
-            self.room -= len(data)
+            self.room -= max(0, offset + len(data) - size)
         self._handles[handle].change(_Change(offset, data))
         self._after(how)
         return len(data)

@@ -27,7 +27,7 @@ class Running:
         self.book = Book()
         self.log = WriteAheadLog(files, IDENTITY, 50_000)
         self.log.load(self.book)
-        self.server = Server(self.log, self.book, self.keys, mend_every_s=0.01)
+        self.server = Server(self.log, self.book, self.keys, begin_again_s=0.01)
         self._group: asyncio.TaskGroup | None = None
         self._clients: list[asyncio.Task[None]] = []
         self._lines: list[ClientLine] = []

@@ -194,8 +194,9 @@ async def test_a_lost_connection_fails_the_decisions_that_were_under_way() -> No
         unknown = started(client.record_decision(decision(2)))
         await line.next_append()
         line.close()
-        with pytest.raises(LedgerUnavailable):
-            await unknown
+        async with asyncio.timeout(5):  # at once, not when its time is over
+            with pytest.raises(LedgerUnavailable):
+                await unknown
         await ledger.welcomed(request(1))  # the hello names what is known, and not what was lost
 
 
@@ -264,6 +265,18 @@ async def test_who_stops_waiting_for_an_outcome_does_not_stop_it() -> None:
         assert not await client.settled(0.0)
         line.send(Appended(again.number, 1))
         assert await client.settled(10.0)
+
+
+async def test_of_two_who_wait_for_an_outcome_one_may_go() -> None:
+    async with played() as (client, ledger):
+        line = await ledger.welcomed()
+        first = started(client.record_outcome(outcome(1, 0)))
+        second = started(client.record_outcome(outcome(1, 0)))
+        append = await line.next_append()
+        first.cancel()
+        await asyncio.wait([first])
+        line.send(Appended(append.number, 1))
+        assert await second == 1
 
 
 async def test_an_outcome_that_is_never_taken_raises_its_code() -> None:

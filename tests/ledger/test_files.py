@@ -24,7 +24,7 @@ def test_a_log_on_disk(tmp_path: Path) -> None:
         log.begin([])
         for number in range(10):
             assert log.append([b"%d" % (10 * life + number)], none) == 10 * life + number
-        log.mend([])
+        log.begin([])
         log.close()
         files.release()
     assert notes.entries[19] == b"19"

@@ -19,6 +19,7 @@ class Desk:
     def __init__(self) -> None:
         self.book = Book()
         self.keeper = Keeper(self.book)
+        self.keeper.change_condition("")
         self.log: list[Entries] = []
         self.groups: list[int] = []
         self.number = 0
@@ -219,6 +220,26 @@ def test_a_known_outcome_is_answered_even_while_nothing_can_be_written() -> None
     desk.keeper.change_condition("io_error")
     number = desk.put(1, outcome(0, 0))
     assert desk.work() == [(1, Appended(number, 1))]
+
+
+def test_before_the_log_has_begun_nothing_is_confirmed() -> None:
+    """What a killed writer left is read at the start, and may be gone after a loss of power until it is synced."""
+    book = Book()
+    book.replay(0, bytes_from_entry(decision(0)))
+    book.replay(1, bytes_from_entry(outcome(0, 0)))
+    keeper = Keeper(book)
+    wish = Wish(1, 5, outcome(0, 0), bytes_from_entry(outcome(0, 0)))
+    for code in ("not_begun", "disk_full", "io_error"):
+        keeper.change_condition(code)
+        keeper.put(wish)
+        group = keeper.next_group(NOON_MS)
+        assert group is not None
+        assert group.answers == [(1, NotAppended(5, code))]
+    keeper.change_condition("")
+    keeper.put(wish)
+    group = keeper.next_group(NOON_MS)
+    assert group is not None
+    assert group.answers == [(1, Appended(5, 1))]
 
 
 def test_a_gateway_that_comes_back_in_time_stops_the_closing() -> None:

@@ -55,7 +55,6 @@ class Lives(RuleBasedStateMachine):
         self.keeper = Keeper(self.book)
         self.log = WriteAheadLog(self.files, IDENTITY, self.segment_bytes)
         self.log.load(self.book)
-        self.keeper.change_condition("not_begun")
         self.channel = 0
         self.sent.clear()
 
@@ -138,7 +137,7 @@ class Lives(RuleBasedStateMachine):
     def _work(self) -> None:
         if self.keeper.condition:
             try:
-                self.log.mend(list(self.book.unfinished.values()))
+                self.log.begin(list(self.book.unfinished.values()))
             except OSError as error:
                 self._hear(self.keeper.change_condition(fault_of(error)))
             else:

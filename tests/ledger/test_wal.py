@@ -157,7 +157,7 @@ def test_after_an_error_nothing_is_written_until_it_is_mended() -> None:
         log.append([b"twee"], none)
     with pytest.raises(OSError, match="not begun"):
         log.append([b"drie"], none)
-    log.mend([])
+    log.begin([])
     assert log.append([b"vier"], none) == 1
     assert opened(files)[1].entries == {0: b"een", 1: b"vier"}
     assert sorted(files.names()) == [name_from_number(1), name_from_number(2)]
@@ -176,7 +176,7 @@ def test_a_log_that_lost_acknowledged_entries_is_not_mended() -> None:
         log.append([b"drie"], none)
     files.overwrite("wal-00000001", whole[:-1])
     with pytest.raises(LedgerDamaged, match="lost"):
-        log.mend([])
+        log.begin([])
 
 
 def test_a_full_disk_is_said_and_passes() -> None:
@@ -190,9 +190,9 @@ def test_a_full_disk_is_said_and_passes() -> None:
     assert fault_of(caught.value) == "disk_full"
     with pytest.raises(OSError, match="full"):  # not even a new segment fits
         files.room = 0
-        log.mend([])
+        log.begin([])
     files.room = None
-    log.mend([])
+    log.begin([])
     assert log.append([b"drie"], none) == 1
     assert opened(files)[1].entries == {0: b"een", 1: b"drie"}
 
@@ -213,11 +213,11 @@ def test_no_handle_stays_open() -> None:
         files.fault = Fault(len(files.calls) + step, "error")
         try:
             log.append([b"x"], none)
-            log.mend([])
+            log.begin([])
         except OSError:
             pass
         files.fault = None
-        log.mend([])
+        log.begin([])
     assert files.open_handles == 1
     log.close()
     assert files.open_handles == 0

@@ -26,12 +26,14 @@ class Writer:
         self.files = files
         self.acknowledged: list[bytes] = []
         self.attempts: list[list[bytes]] = []
+        self.found: list[bytes] = []
 
     def run(self, groups: int) -> None:
         """Starts, writes, and goes on after errors. Raises Crash."""
         log = WriteAheadLog(self.files, IDENTITY, SEGMENT_BYTES)
         self._until_done(lambda: log.load(Notes()))
-        self._until_done(lambda: log.mend([]))
+        self._until_done(lambda: log.begin([]))
+        self.acknowledged = self.found or self.acknowledged  # from here on all that was read counts
         assert log.next_index >= len(self.acknowledged)
         for _ in range(groups):
             number = len(self.attempts)
@@ -40,7 +42,7 @@ class Writer:
             try:
                 first = log.append(group, none)
             except OSError:
-                self._until_done(lambda: log.mend([]))
+                self._until_done(lambda: log.begin([]))
             else:
                 assert first == log.next_index - len(group)
                 self.acknowledged += group
@@ -54,7 +56,7 @@ class Writer:
         assert found[: len(self.acknowledged)] == self.acknowledged
         beyond = found[len(self.acknowledged) :]
         assert beyond in ([], self.attempts[-1] if self.attempts else [])
-        self.acknowledged = found
+        self.found = found
 
     @staticmethod
     def _until_done(step: Callable[[], None]) -> None:

@@ -9,6 +9,8 @@ Rules
   the ledger writes `afgebroken` with `gateway_weg`. A channel that ends closes nothing while no other has greeted,
   because its client may come back.
 - While the log cannot write, appends are refused at once, and what is to be closed waits.
+- What was read at the start may not be on the device yet: a killed writer leaves entries that it never synced. So
+  until the log has begun, which syncs them, not even a known outcome is confirmed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tenzij.ledger.canonical import ENCODER
 from tenzij.ledger.entries import DecisionEntry, Entries, OutcomeEntry
 from tenzij.ledger.fields import LEDGER_ACTOR, Origin, timestamp_from_ms
 from tenzij.ledger.outcome_entry import GATEWAY_GONE, AnswerCommitment
-from tenzij.ledger.protocol import Appended, Condition, NotAppended, ToClient, Welcome
+from tenzij.ledger.protocol import NOT_BEGUN, Appended, Condition, NotAppended, ToClient, Welcome
 from tenzij.ledger.segment import Unfinished
 
 GROUP_ENTRIES: Final = 1024
@@ -79,7 +81,8 @@ class Keeper:
         self._greeted: set[int] = set()
         self._answers_for: dict[str, int] = {}  # request -> channel
         self._closing: dict[str, Unfinished] = {}
-        self.condition = ""  # why nothing can be written; empty: it can
+        self._has_begun = False
+        self.condition = NOT_BEGUN  # why nothing can be written; empty: it can
 
     def put(self, item: Wish | Greeting | Parting) -> None:
         """Takes one message in."""
@@ -128,6 +131,7 @@ class Keeper:
         """The log cannot write, or (empty) can again: what to tell everyone."""
         if code == self.condition:
             return []
+        self._has_begun = self._has_begun or not code
         self.condition = code
         return [(channel, Condition(code)) for channel in sorted(self._greeted)]
 
@@ -149,14 +153,14 @@ class Keeper:
         else:
             verdict = self._book.on_outcome(entry.request, entry.decision)
         match verdict:
-            case Known(index):
+            case Known(index) if self._has_begun:
                 group.answers.append((wish.channel, Appended(wish.number, index)))
             case Refuse(code):
                 group.answers.append((wish.channel, NotAppended(wish.number, code)))
-            case Write() if self.condition:
-                group.answers.append((wish.channel, NotAppended(wish.number, self.condition)))
-            case Write():
+            case Write() if not self.condition:
                 group.add(wish)
+            case Write() | Known():
+                group.answers.append((wish.channel, NotAppended(wish.number, self.condition)))
 
     def _greet(self, greeting: Greeting, group: Group) -> None:
         self._greeted.add(greeting.channel)

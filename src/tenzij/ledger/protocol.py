@@ -24,7 +24,8 @@ MAX_HELLO_BYTES: Final = 2 * 1024 * 1024
 MAX_APPEND_BYTES: Final = 17 * 1024
 MAX_ANSWER_BYTES: Final = 1024
 
-TRANSIENT: Final = frozenset({"disk_full", "io_error", "not_begun"})
+NOT_BEGUN: Final = "not_begun"
+TRANSIENT: Final = frozenset({"disk_full", "io_error", NOT_BEGUN})
 """Codes of `NotAppended` and `Condition` that pass by themselves; with any other the entry will never be taken."""
 
 

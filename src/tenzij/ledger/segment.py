@@ -96,6 +96,7 @@ class Scan:
 
     header: Header
     header_bytes: int
+    last_group_at: int  # where it begins; `good_bytes` when there is none
     good_bytes: int  # what follows is torn
     next_index: int
 
@@ -146,15 +147,15 @@ def header_from_bytes(data: bytes) -> tuple[Header, int]:
 
 def scan(data: bytes) -> Scan:
     """How far the segment `data` is whole. Raises LedgerDamaged when what follows is not merely torn."""
-    header, position = header_from_bytes(data)
-    header_bytes = position
+    header, header_bytes = header_from_bytes(data)
+    last_group_at = position = header_bytes
     index = header.first_index
     while (end := _group_end(data, position, index)) is not None:
         index += _GROUP.unpack_from(data, position)[1]
-        position = end
+        last_group_at, position = position, end
     if _has_group_after(data, position):
         raise LedgerDamaged(f"The log is damaged in segment {header.number} after entry {index}: later entries follow.")
-    return Scan(header, header_bytes, position, index)
+    return Scan(header, header_bytes, last_group_at, position, index)
 
 
 def entries_of(data: bytes, scanned: Scan) -> Iterator[tuple[int, bytes]]:

@@ -5,7 +5,7 @@ Rules
 - The device is waited for in a thread of its own, so that channels are read meanwhile and the next group fills.
 - A channel's role says which kinds of entry it may write; the role comes from the supervisor and cannot be forged.
 - A channel has at most `WINDOW` appends unanswered; beyond that it is not read.
-- When the log cannot be written, it is tried again every `MEND_EVERY_S` until it can.
+- When the log cannot be written, it is tried again every `BEGIN_AGAIN_S` until it can.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from tenzij.ledger.wal import WriteAheadLog, fault_of
 ROLES: Final[Mapping[str, frozenset[str]]] = {"gateway": frozenset({"besluit", "uitkomst"})}
 WINDOW: Final = 1024
 HELLO_WITHIN_S: Final = 10.0
-MEND_EVERY_S: Final = 0.5
+BEGIN_AGAIN_S: Final = 0.5
 KEYS_AGAIN_S: Final = 5.0
 MOST_WAITING_KEYS: Final = 50_000
 
@@ -83,14 +83,14 @@ class _Channel:
 class Server:
     """One log, loaded, and its clients. `run` owns it; `serve` is one client's task."""
 
-    def __init__(self, log: WriteAheadLog, book: Book, keys: KeyStore, mend_every_s: float = MEND_EVERY_S) -> None:
+    def __init__(self, log: WriteAheadLog, book: Book, keys: KeyStore, begin_again_s: float = BEGIN_AGAIN_S) -> None:
         self._log = log
         self._book = book
         self._keeper = Keeper(book)
         self._keys = keys
         self._waiting_keys: deque[tuple[str, str, bytes]] = deque(maxlen=MOST_WAITING_KEYS)
-        self._mend_every_s = mend_every_s
-        self._mend_is_due = True  # the first mending is the beginning
+        self._begin_again_s = begin_again_s
+        self._begin_is_due = True
         self._channels: dict[int, _Channel] = {}
         self._numbers = itertools.count(1)
         self._wake = asyncio.Event()
@@ -108,8 +108,8 @@ class Server:
             await self._wake.wait()
             self._wake.clear()
             self._is_idle.clear()
-            if self._mend_is_due:
-                await self._mend()
+            if self._begin_is_due:
+                await self._begin()
             while (group := self._keeper.next_group(_now_ms())) is not None:
                 self._answer(group.answers)
                 if group.wishes:
@@ -212,7 +212,7 @@ class Server:
             first = await self._on_device(lambda: self._log.append(entries, self._unfinished))
         except OSError as error:
             self._answer(self._keeper.failed(group, fault_of(error)))
-            self._mend_later()
+            self._begin_later()
             return
         self._answer(self._keeper.written(group, first))
         keys = [(wish.entry.request, wish.entry.kind, wish.key) for wish in group.wishes if wish.key]
@@ -220,21 +220,21 @@ class Server:
             self._waiting_keys.extend(keys)
             self._keys_came.set()
 
-    async def _mend(self) -> None:
-        self._mend_is_due = False
+    async def _begin(self) -> None:
+        self._begin_is_due = False
         try:
-            await self._on_device(lambda: self._log.mend(self._unfinished()))
+            await self._on_device(lambda: self._log.begin(self._unfinished()))
         except OSError as error:
             self._answer(self._keeper.change_condition(fault_of(error)))
-            self._mend_later()
+            self._begin_later()
         else:
             self._answer(self._keeper.change_condition(""))
 
-    def _mend_later(self) -> None:
-        asyncio.get_running_loop().call_later(self._mend_every_s, self._mend_now)
+    def _begin_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._begin_again_s, self._begin_now)
 
-    def _mend_now(self) -> None:
-        self._mend_is_due = True
+    def _begin_now(self) -> None:
+        self._begin_is_due = True
         self._wake.set()
 
     async def _store_keys(self) -> bool:

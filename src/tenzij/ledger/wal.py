@@ -1,12 +1,14 @@
 """The write-ahead log: what `append` returned for is on the device, whatever happens next.
 
 Rules
-- `load`, then `begin`; from then on `append`. After any OSError nothing is written until `mend` has succeeded.
+- `load`, then `begin`; from then on `append`. After any OSError nothing is written until `begin` has succeeded again:
+  starting and mending are the same steps.
 - After a failed write or sync nothing is assumed about what the device holds beyond the last good sync: that part is
-  cut off and its callers are refused. What was acknowledged is read again from the device before going on, and writing
-  goes on in a new segment: the pages of the old one may be dirty in ways that no further sync reports.
-- Starting, mending and changing to the next segment are the same steps (`begin`): cut off what is not acknowledged,
-  make the next segment whole, then use it.
+  cut off, and its callers are refused.
+- After a failed sync a later one may succeed without having written anything, because the kernel takes the pages for
+  clean. So `begin` reads again what counts, writes its last group anew before it syncs, and goes on in a new segment.
+  (All earlier groups were synced before the last was written.) The same holds for what a killed process left: it may
+  never have been synced, and counts only once `begin` has succeeded.
 - One owner, one thread at a time. Nothing here waits for anything but the device.
 
 The unfinished decisions that a segment's header carries come from the caller: this file does not know what entries are.
@@ -25,7 +27,6 @@ from tenzij.ledger.segment import (
     Header,
     Identity,
     LedgerDamaged,
-    Scan,
     Unfinished,
     bytes_from_group,
     bytes_from_header,
@@ -109,23 +110,25 @@ class WriteAheadLog:
             self._end = _End(number, scanned.header_bytes, scanned.good_bytes, scanned.next_index)
 
     def begin(self, unfinished: Sequence[Unfinished]) -> None:
-        """Cuts off what is not acknowledged and begins a segment. Raises OSError; then `mend` is next."""
+        """Makes sure of what counts, cuts off what does not, and begins a segment.
+
+        `unfinished` are the decisions that are. Raises OSError: it may be called again; LedgerDamaged when what counted
+        is not there any more.
+        """
         self._let_go()
-        number = 1
         if self._end is not None:
-            self._cut(self._end)
-            number = self._end.number + (self._end.entries_bytes > 0)  # an empty one is replaced
-        header = Header(self._identity, number, self.next_index, tuple(unfinished))
-        self._end = self._begun(header)
+            self._settle(self._end)
+        self._begin_segment(unfinished)
 
     def append(self, entries: Sequence[bytes], unfinished: Callable[[], Sequence[Unfinished]]) -> int:
         """Makes `entries` durable, all or none, and returns the index of the first.
 
         `unfinished` is asked when a new segment begins: the decisions unfinished before these entries.
-        Raises OSError: none of them counts, and `mend` is next.
+        Raises OSError: none of them counts, and `begin` is next.
         """
-        if self._end is not None and self._end.entries_bytes >= self._segment_bytes:
-            self.begin(unfinished())
+        if self._handle is not None and self._end is not None and self._end.entries_bytes >= self._segment_bytes:
+            self._let_go()
+            self._begin_segment(unfinished())
         if self._handle is None or self._end is None:
             raise OSError(errno.EBADF, "the log is not begun")
         end = self._end
@@ -139,12 +142,6 @@ class WriteAheadLog:
             raise
         self._end = _End(end.number, end.header_bytes, end.good_bytes + len(group), end.next_index + len(entries))
         return end.next_index
-
-    def mend(self, unfinished: Sequence[Unfinished]) -> None:
-        """After an OSError: reads again what was acknowledged, then as `begin`. Raises OSError, LedgerDamaged."""
-        if self._end is not None:
-            self._verify_acknowledged(self._end)
-        self.begin(unfinished)
 
     def close(self) -> None:
         """Frees the handle."""
@@ -167,42 +164,45 @@ class WriteAheadLog:
         if header.number != number or (self._end is not None and header.first_index != self._end.next_index):
             raise LedgerDamaged(f"Segment {number} of the log does not follow the one before it.")
 
-    def _verify_acknowledged(self, end: _End) -> None:
-        data = self._files.read(name_from_number(end.number))[: end.good_bytes]
-        scanned: Scan = scan(data)
+    def _settle(self, end: _End) -> None:
+        name = name_from_number(end.number)
+        data = self._files.read(name)[: end.good_bytes]
+        scanned = scan(data)
         if scanned.good_bytes != end.good_bytes or scanned.next_index != end.next_index:
             raise LedgerDamaged(f"Segment {end.number} of the log lost entries that were acknowledged.")
-
-    def _cut(self, end: _End) -> None:
-        handle = self._files.open(name_from_number(end.number))
+        handle = self._files.open(name)
         try:
+            # Crash at any of these: the same bytes stand where they stood, and the rest is cut off at the next start.
+            self._write(handle, scanned.last_group_at, data[scanned.last_group_at :])
             self._files.truncate(handle, end.good_bytes)
-            self._files.sync(handle)  # crash before: the torn end is still there, and is cut off at the next start
+            self._files.sync(handle)
         finally:
             self._files.close(handle)
 
-    def _begun(self, header: Header) -> _End:
-        data = bytes_from_header(header)
+    def _begin_segment(self, unfinished: Sequence[Unfinished]) -> None:
+        number = 1
+        if self._end is not None:
+            number = self._end.number + (self._end.entries_bytes > 0)  # an empty one is replaced
+        header = bytes_from_header(Header(self._identity, number, self.next_index, tuple(unfinished)))
         handle = self._files.create(_NEW)
         try:
-            self._write(handle, 0, data)
+            self._write(handle, 0, header)
             self._files.sync(handle)  # crash before: a file without meaning
             # The name may exist, of an empty segment or of one whose making failed at the last step below.
-            self._files.rename(_NEW, name_from_number(header.number))
+            self._files.rename(_NEW, name_from_number(number))
             self._files.sync_folder()  # crash before: the segment is there or not, and holds nothing
         except OSError:
             self._files.close(handle)
             raise
         self._handle = handle
-        return _End(header.number, len(data), len(data), header.first_index)
+        self._end = _End(number, len(header), len(header), self.next_index)
 
     def _write(self, handle: int, offset: int, data: bytes) -> None:
-        written = self._files.write(handle, offset, data)
-        while written < len(data):
-            more = self._files.write(handle, offset + written, data[written:])
-            if more == 0:
+        while data:
+            written = self._files.write(handle, offset, data)
+            if written == 0:
                 raise OSError(errno.ENOSPC, "nothing more could be written")
-            written += more
+            offset, data = offset + written, data[written:]
 
     def _let_go(self) -> None:
         if self._handle is not None:
