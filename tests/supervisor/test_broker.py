@@ -92,7 +92,7 @@ def no_launch(_: Profile) -> Launched:
 
 def peer(kind: str, state: State = State.READY) -> Peer:
     """A child of this kind; only its name counts here."""
-    role = LedgerRole(config.Config(), Home(Path("/nowhere")), no_launch, None)
+    role = LedgerRole(config.Config(), Home(Path("/nowhere")), no_launch)
     role._profile = Profile(kind, "")
     return Peer(role, state)
 

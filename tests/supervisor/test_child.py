@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from supervisor.fake_launch import fake_launch
+from supervisor.fake_launch import children, fake_launch
 from supervisor.waiting import is_alive, until
 from tenzij import config
 from tenzij.channels.control import Accept, Connect, Models, ToChild
@@ -23,6 +23,7 @@ from tenzij.supervisor.child import Child, Patience
 from tenzij.supervisor.home import prepared
 from tenzij.supervisor.launcher import CannotConfine, Launched
 from tenzij.supervisor.lifecycle import State
+from tenzij.supervisor.platform import with_programs
 from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.roles import RegisterRole
 from tenzij.supervisor.timing import AT_ONCE, plan_within
@@ -69,7 +70,7 @@ async def watched(
 
     Role.start_timeout_s = start_timeout_s
     Role.holds_text = holds_text
-    role = Role(config.Config(), prepared(home), launch, f"supervisor.children:{program}")
+    role = Role(config.Config(), prepared(home), with_programs(launch, children(register=program)))
     async with asyncio.TaskGroup() as group:
         made = Watched(lambda watched: Child(role, patience, watched.changed, lambda _, m: watched.heard.append(m)))
         group.create_task(made.child.run())
@@ -261,7 +262,7 @@ async def test_nothing_is_sent_before_its_first_words(tmp_path: Path) -> None:
         def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
             return super().first_words(launched) if known else []
 
-    role = Role(config.Config(), prepared(tmp_path), fake_launch, "supervisor.children:register")
+    role = Role(config.Config(), prepared(tmp_path), with_programs(fake_launch, children()))
     async with asyncio.TaskGroup() as group:
         states: list[State] = []
         child = Child(role, PATIENCE, lambda child: states.append(child.state), lambda *_: None)
@@ -285,7 +286,7 @@ async def test_stopped_while_it_waits_for_its_first_words(tmp_path: Path) -> Non
         def first_words(self, launched: Launched) -> list[tuple[ToChild, list[int]]]:
             return []
 
-    role = Role(config.Config(), prepared(tmp_path), fake_launch, "supervisor.children:register")
+    role = Role(config.Config(), prepared(tmp_path), with_programs(fake_launch, children()))
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
         child = Child(role, PATIENCE, lambda _: None, lambda *_: None)
@@ -348,7 +349,9 @@ async def test_no_memory_to_launch_is_tried_again(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_owner_leaves_no_process(tmp_path: Path) -> None:
-    role = RegisterRole(config.Config(), prepared(tmp_path), fake_launch, "supervisor.children:ignores_the_end")
+    role = RegisterRole(
+        config.Config(), prepared(tmp_path), with_programs(fake_launch, children(register="ignores_the_end"))
+    )
     pids: list[int] = []
 
     def changed(child: Child) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.children import POLICY_KEY
-from supervisor.fake_launch import fake_launch
+from supervisor.fake_launch import children, fake_launch
 from supervisor.running import model, settings
 from supervisor.waiting import until_now
 from tenzij.errors import OperatorError
@@ -22,6 +22,7 @@ from tenzij.supervisor import operator_socket, tree
 from tenzij.supervisor.home import prepared
 from tenzij.supervisor.launcher import CannotConfine, Launched
 from tenzij.supervisor.lock import AlreadyRunning, locked
+from tenzij.supervisor.platform import with_programs
 from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.session import operator_connection
 
@@ -46,7 +47,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def connection(home: Path, program: str = "register") -> AbstractContextManager[socket.socket]:
-    return operator_connection(settings(), home, launch=fake_launch, program=f"supervisor.children:{program}")
+    return operator_connection(settings(), home, launch=with_programs(fake_launch, children(register=program)))
 
 
 def says(stream: socket.socket, line: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +26,10 @@ from tenzij.supervisor.child import Child, Patience
 from tenzij.supervisor.events import ChildChanged, Event
 from tenzij.supervisor.home import Home
 from tenzij.supervisor.lifecycle import State
-from tenzij.supervisor.role import Role
-from tenzij.supervisor.roles import GatewayRole, Launch, LedgerRole, RegisterRole, WorkerRole
+from tenzij.supervisor.role import Launch, Role
+from tenzij.supervisor.roles import GatewayRole, LedgerRole, RegisterRole
 from tenzij.supervisor.timing import AT_ONCE, GATEWAY_SHARE, plan_within
+from tenzij.supervisor.worker_role import WorkerRole
 from tenzij.supervisor.workers import WorkerSet
 
 _MODEL_ID: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")  # as a passport has it; it becomes part of a name
@@ -44,7 +45,6 @@ class Means:
     clients: socket.socket  # the TCP listener
     operators: socket.socket  # the operator's listener
     launch: Launch
-    programs: Mapping[str, str]
 
 
 class Family:
@@ -64,16 +64,14 @@ class Family:
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[Child, asyncio.Task[None]] = {}
         self._hasty = False
-        settings, home, launch, programs = means.settings, means.home, means.launch, means.programs
+        settings, home, launch = means.settings, means.home, means.launch
         self._workers = WorkerSet(
             self._worker_role, self._adopt, self._tell_gateway, settings.supervisor.stop_timeout_s
         )
-        self._register_role = RegisterRole(settings, home, launch, programs.get("register"))
-        gateway = GatewayRole(
-            settings, means.clients, self._policy_key, self._worker_states, launch, programs.get("gateway")
-        )
+        self._register_role = RegisterRole(settings, home, launch)
+        gateway = GatewayRole(settings, means.clients, self._policy_key, self._worker_states, launch)
         self._register, _ = self._adopt(self._register_role)
-        self._ledger, _ = self._adopt(LedgerRole(settings, home, launch, programs.get("ledger")))
+        self._ledger, _ = self._adopt(LedgerRole(settings, home, launch))
         self._gateway, _ = self._adopt(gateway)
         servers = {"register": self._register, "ledger": self._ledger}
         self._broker = Broker(servers, self._workers.connection)
@@ -151,7 +149,7 @@ class Family:
 
     def _worker_role(self, spec: ModelSpec, slot: int) -> WorkerRole:
         means = self._means
-        return WorkerRole(means.settings, means.home, spec, slot, means.launch, means.programs.get("worker"))
+        return WorkerRole(means.settings, means.home, spec, slot, means.launch)
 
     def _policy_key(self) -> str:
         return self._register_role.policy_key

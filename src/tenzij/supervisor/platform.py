@@ -15,6 +15,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,8 @@ from tenzij.supervisor.events import Event, Listening, Serving, Stopped, Stoppin
 from tenzij.supervisor.family import Family, Means
 from tenzij.supervisor.home import prepared
 from tenzij.supervisor.lock import locked
-from tenzij.supervisor.roles import Launch
+from tenzij.supervisor.profiles import Profile
+from tenzij.supervisor.role import Launch
 from tenzij.supervisor.sweeper import sweeping
 
 LOCK_WAIT_S: Final = 5.0  # for a command that has the register to itself, or the sweeper of a killed platform
@@ -39,6 +41,15 @@ class GivenUp(PlatformError):
     """A child that nothing works without was given up."""
 
     code = "given_up"
+
+
+def with_programs(launch: Launch, programs: Mapping[str, str]) -> Launch:
+    """A `launch` that starts another module than a role's own, by the role's kind: "gateway", "ledger", …"""
+
+    def launched(profile: Profile) -> launcher.Launched:
+        return launch(replace(profile, program=programs.get(profile.name.partition(":")[0], profile.program)))
+
+    return launched
 
 
 class Platform:
@@ -59,8 +70,7 @@ class Platform:
         self._settings = settings
         self._path = home
         self._report = report
-        self._programs = programs
-        self._launch = launch or partial(launcher.launch, confinement=settings.confinement)
+        self._launch = with_programs(launch or partial(launcher.launch, confinement=settings.confinement), programs)
         self._stop_wanted = asyncio.Event()
         self._failure: str | None = None
         self._family: Family | None = None
@@ -89,7 +99,7 @@ class Platform:
             if notice := launcher.unsafe_notice(self._settings.confinement):
                 self._report(Unconfined(notice))
             self._report(listening)
-            means = Means(self._settings, home, clients, operators, self._launch, self._programs)
+            means = Means(self._settings, home, clients, operators, self._launch)
             lingering = await self._live(means, Serving(listening.url))
         self._report(Stopped(tuple(lingering)))
         if self._failure is not None:

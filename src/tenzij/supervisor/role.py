@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tenzij.channels.control import Ready, ToChild
 from tenzij.supervisor.launcher import Launched
+from tenzij.supervisor.profiles import Profile
+
+Launch = Callable[[Profile], Launched]
+"""Starts a profile's program: `launcher.launch`, or in tests another."""
 
 
 class Unfit(Exception):

@@ -40,8 +40,8 @@ from tenzij.supervisor.home import Home, prepared
 from tenzij.supervisor.launcher import Launched
 from tenzij.supervisor.lock import AlreadyRunning, locked
 from tenzij.supervisor.process import end_in_words
-from tenzij.supervisor.role import Unfit
-from tenzij.supervisor.roles import Launch, RegisterRole
+from tenzij.supervisor.role import Launch, Unfit
+from tenzij.supervisor.roles import RegisterRole
 from tenzij.supervisor.timing import plan_within
 
 WAIT_S: Final = 10.0  # for another command, or for a platform that is just starting or stopping
@@ -57,9 +57,9 @@ class NoRegister(OperatorError):
 
 @contextmanager
 def operator_connection(
-    settings: config.Config, home: Path, *, launch: Launch | None = None, program: str | None = None
+    settings: config.Config, home: Path, *, launch: Launch | None = None
 ) -> Iterator[socket.socket]:
-    """A stream to the register, as operator. `launch` and `program` put others in their place, for tests.
+    """A stream to the register, as operator. `launch` is another launcher, for tests.
 
     Raises OperatorError: TENZIJ_HOME cannot be used or is busy, the register cannot start, or signs with another key.
     """
@@ -67,7 +67,7 @@ def operator_connection(
     with ExitStack() as held:
         stream = operator_socket.connected(Home(home)) or _platform_or_lock(prepared(home), held)
         if stream is None:
-            stream = held.enter_context(_register_alone(settings, Home(home), launch, program))
+            stream = held.enter_context(_register_alone(settings, Home(home), launch))
         with stream:
             yield stream
 
@@ -88,10 +88,8 @@ def _platform_or_lock(home: Home, held: ExitStack) -> socket.socket | None:
 
 
 @contextmanager
-def _register_alone(
-    settings: config.Config, home: Home, launch: Launch, program: str | None
-) -> Iterator[socket.socket]:
-    role = RegisterRole(settings, home, launch, program)
+def _register_alone(settings: config.Config, home: Home, launch: Launch) -> Iterator[socket.socket]:
+    role = RegisterRole(settings, home, launch)
     launched = role.launch()
     emptier = threading.Thread(target=_empty, args=(launched.control,), name="empties the control channel", daemon=True)
     try:

@@ -20,8 +20,8 @@ from tenzij.channels.control import Models, ModelSpec, Refusal, Workers, WorkerS
 from tenzij.supervisor.child import Child
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.profiles import MOST_WORKERS
-from tenzij.supervisor.roles import WorkerRole
 from tenzij.supervisor.timing import StopPlan, plan_within
+from tenzij.supervisor.worker_role import WorkerRole
 from tenzij.types import ModelId
 
 MOST_REASON: Final = 200  # so that all workers' states fit in one control message
