@@ -27,6 +27,7 @@ from tenzij.policy.decision import Local
 from tenzij.types import RequestId
 
 TELL_TIMEOUT_S = 2.0  # for telling a client of a failure: its not reading may be what failed
+STOPPING_TELL_TIMEOUT_S = 0.2  # a stop has no time for clients that do not read
 
 _NOBODY_LISTENS = frozenset({Reason.CLIENT_GONE, Reason.CLIENT_STALLED})
 
@@ -101,8 +102,9 @@ class Answering:
         if reason in _NOBODY_LISTENS or self._exchange.finished:
             return
         fault = _CUT[reason] if reason is not None else fault_from_error(error)
+        timeout_s = STOPPING_TELL_TIMEOUT_S if reason is Reason.STOPPING else TELL_TIMEOUT_S
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TELL_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 if self._exchange.started:
                     await self._exchange.end_stream(frame(fault.tree()))
                 else:

@@ -33,7 +33,7 @@ from tenzij.policy.snapshot import Snapshot
 from tenzij.register.feed import PolicyFeed
 from tenzij.types import ModelId
 
-SETTLE_S = 1.0  # for the outcomes of what a stop has cut
+SETTLE_S = 0.4  # for what a stop has cut to be answered, and then for its outcomes to be durable
 
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
