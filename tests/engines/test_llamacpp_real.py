@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,23 @@ async def answered_within(engine: LlamaCpp) -> float:
     return time.monotonic() - started
 
 
+async def verify_frees(engine: LlamaCpp, leave: Callable[[], Awaitable[None]]) -> None:
+    """After `leave`, all slots are free within a second; once in three times, for the machine may be busy with others.
+
+    Run to their end, the requests would hold them for many seconds each time.
+    """
+    took_s = []
+    for _ in range(3):
+        idle_s = await answered_within(engine)
+        await leave()
+        took_s.append(await answered_within(engine) - idle_s)
+        if took_s[-1] < FREE_WITHIN_S:
+            return
+    pytest.fail(f"the slots were held for {took_s} seconds")
+
+
 @pytest.mark.parametrize("moment", [Progress, Text], ids=["while the prompt is read", "while it answers"])
 async def test_hanging_up_frees_the_engine(engine: LlamaCpp, moment: type[Event]) -> None:
-    idle_s = await answered_within(engine)
     long = chat("word " * 3000, max_tokens=4000) if moment is Progress else chat("Tell a long story.", max_tokens=4000)
 
     async def begin_and_leave() -> None:
@@ -144,22 +159,25 @@ async def test_hanging_up_frees_the_engine(engine: LlamaCpp, moment: type[Event]
                 if isinstance(event, moment):
                     return
 
-    async with asyncio.TaskGroup() as group:  # every slot
-        for _ in range(2):
-            group.create_task(begin_and_leave())
-    assert await answered_within(engine) < FREE_WITHIN_S + idle_s
+    async def in_every_slot() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(begin_and_leave())
+
+    await verify_frees(engine, in_every_slot)
 
 
 async def test_cancelling_before_the_first_word_frees_the_engine(engine: LlamaCpp) -> None:
-    idle_s = await answered_within(engine)
-    loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(events_of(engine, chat("word " * 3000, max_tokens=4000))) for _ in range(2)]
-    await asyncio.wait(tasks, timeout=0.3)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-    assert all(task.cancelled() for task in tasks)
-    assert await answered_within(engine) < FREE_WITHIN_S + idle_s
+    async def in_every_slot() -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(events_of(engine, chat("word " * 3000, max_tokens=4000))) for _ in range(2)]
+        await asyncio.wait(tasks, timeout=0.3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    await verify_frees(engine, in_every_slot)
 
 
 async def test_too_long_a_prompt_is_refused_with_both_numbers(engine: LlamaCpp) -> None:
@@ -210,7 +228,7 @@ plain = llamacpp_settings.settings_for
 def refusing(*arguments):
     settings = plain(*arguments)
     settings.chat_template = (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}{% if m.role == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
         "{{ m.content }}{% endfor %}"
     )
     return settings
@@ -229,7 +247,7 @@ async def test_messages_that_the_chat_template_refuses_are_the_callers_fault(
         async with connected(worker) as engine:
             assert text_of(await events_of(engine, chat("hoi", max_tokens=4)))
             with pytest.raises(UnusableMessages):
-                refused = (Message("system", "wees kort"), Message("user", "hoi"))
+                refused = (Message("user", "hoi"), Message("assistant", "hoi"), Message("user", "hoi"))
                 await events_of(engine, Generation(Task.CHAT, refused, max_tokens=4))
 
 
