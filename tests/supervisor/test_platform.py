@@ -16,12 +16,13 @@ import pytest
 from supervisor.running import CONTENT, POLICY_KEY, Running, model, platform, settings
 from supervisor.waiting import until
 from tenzij.errors import TenzijError
-from tenzij.supervisor.events import ChildChanged, Listening, Serving, Stopped, Stopping
+from tenzij.supervisor.events import ChildChanged, Event, Listening, Serving, Stopped, Stopping
 from tenzij.supervisor.home import BadHome
+from tenzij.supervisor.launcher import CannotConfine
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.listener import CannotListen
 from tenzij.supervisor.lock import AlreadyRunning
-from tenzij.supervisor.platform import GivenUp
+from tenzij.supervisor.platform import GivenUp, Platform
 
 
 @pytest.fixture
@@ -433,6 +434,31 @@ async def refused(home: Path, **functions: Any) -> TenzijError:
 def flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     parts = [flat(e) if isinstance(e, BaseExceptionGroup) else [e] for e in group.exceptions]
     return [error for part in parts for error in part]
+
+
+async def test_nothing_is_made_where_nothing_can_be_confined(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def way(_: object) -> None:
+        raise CannotConfine("bubblewrap is missing")
+
+    monkeypatch.setattr("tenzij.supervisor.platform.way_to_confine", way)
+    with pytest.raises(CannotConfine, match="bubblewrap is missing"):
+        await Platform(settings(), home, lambda _: None).run()
+    assert os.listdir(home.parent) == []
+
+
+async def test_a_terminal_that_is_gone_is_no_reason_to_go_down(home: Path) -> None:
+    async with platform(home) as running:
+        await running.serving()
+        hears = running.platform._hears
+
+        def gone(event: Event) -> None:
+            hears(event)
+            raise BrokenPipeError
+
+        running.platform._hears = gone
+        os.kill(running.pid("ledger"), signal.SIGKILL)
+        await running.reaches("ledger", State.BACKOFF)
+        await running.reaches("ledger", State.READY)
 
 
 async def test_a_second_one_on_the_same_home_says_who_runs(home: Path) -> None:

@@ -30,8 +30,8 @@ from tenzij.channels.control import (
 from tenzij.supervisor.allowance import Allowance
 
 MOST_UNSENT: Final = 256
-BURST: Final = 2000
-PER_SECOND: Final = 1000.0  # a gateway asks a connection for each engine request at worst; none is near this
+BURST: Final = 10_000
+PER_SECOND: Final = 5000.0  # at worst a gateway asks a connection for each of its requests, of which it serves fewer
 
 
 class Channel:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Final
 from tenzij import config
 from tenzij.errors import PlatformError
 from tenzij.supervisor import launcher, listener, operator_socket
+from tenzij.supervisor.ability import way_to_confine
 from tenzij.supervisor.events import Event, Listening, Serving, Stopped, Stopping, Unconfined
 from tenzij.supervisor.family import Family, Means
 from tenzij.supervisor.home import prepared
@@ -69,7 +70,8 @@ class Platform:
     ) -> None:
         self._settings = settings
         self._path = home
-        self._report = report
+        self._hears = report
+        self._confines = launch is None
         self._launch = with_programs(launch or partial(launcher.launch, confinement=settings.confinement), programs)
         self._stop_wanted = asyncio.Event()
         self._failure: str | None = None
@@ -88,6 +90,7 @@ class Platform:
 
         Raises OperatorError when it cannot start; GivenUp when a child was given up that nothing works without.
         """
+        notice = self._verify_confinement()
         home = prepared(self._path)
         with ExitStack() as held:
             lock = held.enter_context(locked(home, LOCK_WAIT_S))
@@ -96,7 +99,7 @@ class Platform:
             operators = held.enter_context(operator_socket.listening(home))
             held.enter_context(self._signals())
             listening = Listening(*listener.address_of(clients))
-            if notice := launcher.unsafe_notice(self._settings.confinement):
+            if notice:
                 self._report(Unconfined(notice))
             self._report(listening)
             means = Means(self._settings, home, clients, operators, self._launch)
@@ -117,6 +120,17 @@ class Platform:
         await family.bring_up()
         self._report(serving)
 
+    def _verify_confinement(self) -> str | None:
+        """What must be shown when the unsafe switch is on. Raises CannotConfine when it is off and would be needed."""
+        confinement = self._settings.confinement
+        if self._confines and not confinement.unsafe_run_unconfined:
+            way_to_confine(confinement)
+        return launcher.unsafe_notice(confinement)
+
+    def _report(self, event: Event) -> None:
+        with suppress(OSError):  # a terminal that is gone is no reason to go down
+            self._hears(event)
+
     def _fail(self, reason: str) -> None:
         if not self._stop_wanted.is_set():
             self._failure = reason
@@ -125,10 +139,11 @@ class Platform:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number, name in _SIGNALS.items():
-            loop.add_signal_handler(number, self.stop, name)
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        for number in heeded:
+            loop.add_signal_handler(number, self.stop, _SIGNALS[number])
         try:
             yield
         finally:
-            for number in _SIGNALS:
+            for number in heeded:
                 loop.remove_signal_handler(number)
