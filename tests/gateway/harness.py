@@ -186,10 +186,16 @@ class ScriptedEngine:
         self.generations: list[Generation] = []
         self.embedded: list[tuple[str, ...]] = []
         self.running = 0
+        self._held: list[AsyncGenerator[Event, None]] = []
         self.freed = asyncio.Event()
         self.on_begin: Callable[[], None] = lambda: None
 
-    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+    def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        generator = self._generate(generation)
+        self._held.append(generator)  # so that only closing frees it, not its being forgotten
+        return generator
+
+    async def _generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         self.on_begin()
         self.generations.append(generation)
         self.running += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import select
 import socket
 from collections.abc import AsyncIterator
 
@@ -13,6 +15,7 @@ import pytest
 from gateway.harness import ANSWER, Wait, World, chat, eventually, soon
 from gateway.served import answers, connected, parsed_head, request, served
 from tenzij.engines.protocol import Text
+from tenzij.gateway.asgi import Receive, Scope, Send
 
 
 async def test_an_answer_has_no_header_that_says_who_serves_or_when() -> None:
@@ -337,6 +340,13 @@ async def all_from(slow: socket.socket) -> bytes:
     return bytes(received)
 
 
+def is_cut(slow: socket.socket) -> bool:
+    """Whether the other end reset the connection, with or without anything left to read."""
+    poll = select.poll()
+    poll.register(slow, 0)
+    return bool(poll.poll(0))
+
+
 async def test_a_client_that_reads_nothing_is_cut_and_its_engine_freed() -> None:
     world = World([Text("a" * 10_000)] * 2_000 + list(ANSWER), silence_timeout_s=0.3)
     async with served(world) as address, slow_client(address) as slow:
@@ -344,6 +354,7 @@ async def test_a_client_that_reads_nothing_is_cut_and_its_engine_freed() -> None
         await soon(world.engine.freed, 5)
         await eventually(lambda: world.log.outcomes)
         assert world.log.outcome == ("afgebroken", "client_leest_niet")
+        await eventually(lambda: is_cut(slow))
         received = await all_from(slow)
     assert b"[DONE]" not in received
     assert len(received) < 10_000_000
@@ -354,7 +365,7 @@ async def test_a_client_that_does_not_take_its_whole_answer_is_cut() -> None:
     async with served(world, idle_timeout_s=0.2) as address, slow_client(address) as slow:
         await asyncio.get_running_loop().sock_sendall(slow, request())
         await eventually(lambda: world.log.outcomes, 5)
-        await asyncio.sleep(0.6)
+        await eventually(lambda: is_cut(slow), 2)
         assert len(await all_from(slow)) < 15_000_000
 
 
@@ -382,6 +393,49 @@ async def test_an_answer_that_breaks_off_is_not_whole(monkeypatch: pytest.Monkey
         received = await peer.rest()
     assert b"Hal" in received
     assert not received.endswith(b"0\r\n\r\n"), "the last chunk never came"
+
+
+async def test_bad_bytes_after_an_answer_began_cut_it() -> None:
+    """Ours begins no answer before the body is whole; should one ever do, nothing may be written into it."""
+    world = World()
+    began = asyncio.Event()
+
+    async def early(_: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"Hal", "more_body": True})
+        began.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    world.app = early  # type: ignore[assignment]
+    head = request(body=b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    async with served(world) as address, connected(address) as peer:
+        peer.writer.write(head)
+        await soon(began)
+        peer.writer.write(b"zz\r\n")
+        received = await peer.rest()
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert answers(received) == 1
+    assert b"invalid_http" not in received
+
+
+async def test_an_application_that_fails_is_not_quoted(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ours raises nothing; should it ever do, uvicorn would log it whole."""
+    caplog.set_level(logging.DEBUG)
+    world = World()
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("kanarie")
+
+    world.app = failing  # type: ignore[assignment]
+    async with served(world) as address, connected(address) as peer:
+        peer.writer.write(request())
+        received = await peer.rest()
+    assert received.startswith(b"HTTP/1.1 500 ")
+    out, err = capfd.readouterr()
+    assert "kanarie" not in received.decode() + out + err + caplog.text
 
 
 async def test_connections_have_a_largest_number() -> None:

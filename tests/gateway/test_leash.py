@@ -9,6 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.harness import soon
+from tenzij.gateway.asgi import Message
+from tenzij.gateway.exchange import Exchange
+from tenzij.gateway.hangup import watching
 from tenzij.gateway.leash import Cut, Leash, Reason
 from tenzij.gateway.unbroken import to_the_end
 
@@ -150,3 +153,38 @@ async def test_what_work_raises_is_raised() -> None:
 
     with pytest.raises(OSError):
         await to_the_end(work(), "work")
+
+
+@pytest.mark.parametrize("finished", [False, True])
+async def test_the_end_of_an_answer_is_no_hang_up(finished: bool) -> None:
+    """A server reports both in the same way."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    exchange = Exchange({"method": "POST", "path": "/"}, receive, send)
+    if finished:
+        await exchange.end_stream(b"")
+    worn = leash()
+    with contextlib.suppress(Cut):
+        async with worn, watching(exchange, worn):
+            await asyncio.sleep(0.02)
+            assert finished, "the hang-up was not seen"
+            return
+    assert not finished
+
+
+async def test_a_connection_that_cannot_be_listened_to_has_no_client() -> None:
+    async def receive() -> Message:
+        raise OSError
+
+    async def send(_: Message) -> None:
+        pass
+
+    worn = leash()
+    with pytest.raises(Cut):
+        async with worn, watching(Exchange({"method": "POST", "path": "/"}, receive, send), worn):
+            await asyncio.sleep(5)

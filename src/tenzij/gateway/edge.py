@@ -17,6 +17,9 @@ holds each line above.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 from typing import Any, cast
 
 import httptools
@@ -30,6 +33,7 @@ from tenzij.gateway.faults import Fault
 _NOT_HTTP = Fault(400, "invalid_http", "This is not an HTTP/1.1 request.")
 _HEAD_TOO_LARGE = Fault(431, "head_too_large", "The request's headers are too large. Send fewer.")
 _NO_UPGRADE = Fault(400, "no_upgrade", "No other protocol is spoken here. Send the request without Upgrade.")
+_NO_LINGER = struct.pack("ii", 1, 0)
 _REASONS = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
@@ -70,7 +74,7 @@ class Edge(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         if len(self.connections) > self.max_connections:
-            self.transport.abort()
+            self._cut()
         else:
             self._wait(self.head_timeout_s)
 
@@ -93,7 +97,7 @@ class Edge(HttpToolsProtocol):
         if isinstance(cause, _Pipelined):
             self._end_after_answer()
         elif self._is_answering() and self.cycle.response_started:
-            self.transport.abort()  # a second answer inside the first would be read as part of it
+            self._cut()  # a second answer inside the first would be read as part of it
         else:
             if self._is_answering():  # its body was bad: whoever reads it is told that the client is gone
                 self.cycle.disconnected = True
@@ -121,6 +125,13 @@ class Edge(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever uvicorn's types say
         return cycle is not None and not cycle.response_complete
+
+    def _cut(self) -> None:
+        """Ends the connection at once. Without linger the kernel would keep what a client does not take."""
+        sock = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):  # closed already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     # -- request
 
@@ -156,7 +167,7 @@ class Edge(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._leftover += len(body)
             if self._leftover > self.leftover_bytes:
-                self.transport.abort()
+                self._cut()
         super().on_body(body)
 
     @override
@@ -184,7 +195,7 @@ class Edge(HttpToolsProtocol):
                 await app(scope, receive, send)
             finally:
                 if cycle.response_started and not cycle.response_complete:
-                    self.transport.abort()
+                    self._cut()
 
         return served
 
@@ -210,4 +221,4 @@ class Edge(HttpToolsProtocol):
         if 0 < self.transport.get_write_buffer_size() < self._unsent:  # it takes its answer, slowly
             self._wait(timeout_s)
         else:
-            self.transport.abort()
+            self._cut()
