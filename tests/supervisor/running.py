@@ -11,11 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from supervisor import own
 from supervisor.children import POLICY_KEY
 from supervisor.fake_launch import children, fake_launch
 from supervisor.waiting import is_alive, until
 from tenzij import config
-from tenzij.supervisor import operator_socket, tree
+from tenzij.supervisor import operator_socket
 from tenzij.supervisor.events import ChildChanged, Event, Listening, Serving, Stopped
 from tenzij.supervisor.home import Home
 from tenzij.supervisor.lifecycle import State
@@ -154,7 +155,7 @@ async def platform(
             running.platform.stop("the test is over")
             await asyncio.wait([task])
     assert isinstance(events[-1], Stopped)
-    assert not tree.below(os.getpid())
+    assert not own.started()
     assert not any(is_alive(event.pid) for event in events if isinstance(event, ChildChanged) and event.pid)
     assert list(running.home.run.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) == before

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor import own
 from supervisor.waiting import is_alive, until_now
 from tenzij.supervisor import operator_socket, tree
 from tenzij.supervisor.home import Home, prepared
@@ -112,7 +113,7 @@ def test_the_sweeper_keeps_nothing_else_open(holder: subprocess.Popen[bytes], ho
 
 def test_a_sweeper_that_was_killed_is_not_missed_in_an_orderly_end(home: Home) -> None:
     with locked(home, 0) as lock, sweeping(home, lock), operator_socket.listening(home):
-        for pid in tree.below(os.getpid()):
+        for pid in own.started():
             if Path(f"/proc/{pid}/comm").read_text().strip() == "sh":
                 os.kill(pid, signal.SIGKILL)
     assert list(home.run.iterdir()) == []

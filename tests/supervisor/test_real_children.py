@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from supervisor import own
 from supervisor.waiting import is_alive, until
 from tenzij import config
 from tenzij.engines.passport import default_passport
 from tenzij.passport import tree_from_passport
 from tenzij.register.operator import OperatorClient
-from tenzij.supervisor import tree
 from tenzij.supervisor.events import ChildChanged, Event, Serving, Stopped
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.platform import Platform
@@ -128,7 +127,7 @@ async def test_each_misbehaving_engine_is_given_up_alone_with_its_reason(home: P
 async def test_engines_that_stay_are_gone_in_time(home: Path) -> None:
     async with running(home) as it:
         await until(lambda: it.are(STAYING, State.READY), f"ready, only {it.events}", 60)
-        below = tree.below(os.getpid())
+        below = own.started()
         began = asyncio.get_running_loop().time()
         it.platform.stop("enough")
         await until(lambda: any(isinstance(e, Stopped) for e in it.events), "stopped")

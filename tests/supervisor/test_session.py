@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor import own
 from supervisor.children import POLICY_KEY
 from supervisor.fake_launch import children, fake_launch
 from supervisor.running import model, settings
@@ -65,11 +66,11 @@ def open_descriptors() -> int:
 def test_a_register_alone_for_the_length_of_the_call(home: Path) -> None:
     before = open_descriptors()
     with connection(home) as stream:
-        assert len(tree.below(os.getpid())) == 1
+        assert len(own.started()) == 1
         assert says(stream, "hello") == "operator hello"
         with pytest.raises(AlreadyRunning), locked(prepared(home), 0):
             pass
-    assert not tree.below(os.getpid())
+    assert not own.started()
     assert open_descriptors() == before
     assert (home / "policy.pub").read_text().strip() == POLICY_KEY
     assert os.listdir(home / "run") == []
@@ -142,7 +143,7 @@ def test_a_register_that_is_not_right_is_said_and_gone(home: Path, program: str,
     before = open_descriptors()
     with pytest.raises(OperatorError, match=why), connection(home, program):
         pass
-    assert not tree.below(os.getpid())
+    assert not own.started()
     assert open_descriptors() == before
 
 
@@ -157,15 +158,15 @@ def test_another_register_than_the_pinned_one_is_refused(home: Path) -> None:
 
 def test_one_that_will_not_end_is_ended(home: Path) -> None:
     with connection(home, "ignores_the_end"):
-        (pid,) = tree.below(os.getpid())
-    assert not tree.below(os.getpid())
+        (pid,) = own.started()
+    assert not own.started()
     assert not Path(f"/proc/{pid}").exists()
 
 
 def test_an_error_in_the_command_ends_it_too(home: Path) -> None:
     with pytest.raises(ZeroDivisionError), connection(home):
         raise ZeroDivisionError
-    assert not tree.below(os.getpid())
+    assert not own.started()
 
 
 def test_what_cannot_be_confined_does_not_start(home: Path) -> None:
