@@ -16,6 +16,7 @@ from gateway.harness import ANSWER, Wait, World, chat, eventually, soon
 from gateway.served import answers, connected, parsed_head, request, served
 from tenzij.engines.protocol import Text
 from tenzij.gateway.asgi import Receive, Scope, Send
+from tenzij.gateway.edge import connections_within
 
 
 async def test_an_answer_has_no_header_that_says_who_serves_or_when() -> None:
@@ -453,3 +454,8 @@ async def test_a_connection_that_ended_makes_room() -> None:
                 peer.writer.write(request(path="/health/live", method="GET"))
                 assert (await peer.response())[0] == 200
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(("open_files", "connections"), [(16384, 4000), (1024, 320), (10, 1)])
+def test_connections_leave_descriptors_for_engines(open_files: int, connections: int) -> None:
+    assert connections_within(open_files) == connections

@@ -26,7 +26,7 @@ from gateway.harness import (
     use_case,
 )
 from tenzij.channels.control import WorkerState
-from tenzij.engines.protocol import Message
+from tenzij.engines.protocol import Counted, Message, Progress, Usage
 from tenzij.errors import CallerError, EngineError
 from tenzij.gateway.asked import Asked
 from tenzij.gateway.question import question_bytes
@@ -303,7 +303,7 @@ class Dead(EngineError):
 async def test_an_engine_that_fails_before_its_first_word(
     error: Exception, status: int, code: str, stream: bool
 ) -> None:
-    world = World([error])
+    world = World([Progress(1, 5), Counted(Usage(5, 0)), error])
     response = await world.chat(stream=stream)
     assert (response.status, response.error["code"]) == (status, code)
     assert response.headers["content-type"] == "application/json"

@@ -52,7 +52,7 @@ class _Pipelined(Exception):
 class Edge(HttpToolsProtocol):
     """One connection. The limits are attributes of the class: a subclass sets others."""
 
-    max_connections = 1000
+    max_connections = 4000
     max_head_bytes = 32 * 1024
     max_head_fields = 100
     head_timeout_s = 10.0
@@ -222,3 +222,8 @@ class Edge(HttpToolsProtocol):
             self._wait(timeout_s)
         else:
             self._cut()
+
+
+def connections_within(open_files: int) -> int:
+    """How many connections leave descriptors for an engine's connection each, and for everything else."""
+    return max(1, min(Edge.max_connections, (open_files - 64) // 3))

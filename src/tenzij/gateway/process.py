@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from tenzij.channels.control import ChildControl, Failed, Ready, Start, Stop, Wo
 from tenzij.engines.llamacpp import LlamaCpp
 from tenzij.engines.protocol import Engine
 from tenzij.gateway.app import App
+from tenzij.gateway.edge import Edge, connections_within
 from tenzij.gateway.leash import Reason
 from tenzij.gateway.quiet import place_of, silence_loop, silence_process
 from tenzij.gateway.server import Server
@@ -82,7 +84,7 @@ class Process:
         )
         settings = config.Gateway.model_validate(start.config["gateway"])
         self._gateway = Gateway(settings, self._ledger, self._feed, self._engine_for_model)
-        self._server = Server(App(self._gateway), self._on_started)
+        self._server = Server(App(self._gateway), self._on_started, _edge())
         self._started = asyncio.Event()
         self._served = asyncio.Event()
 
@@ -155,3 +157,14 @@ def keep_alive(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE.items():
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _edge() -> type[Edge]:
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    class Bounded(Edge):
+        """No more connections than this process can have."""
+
+        max_connections = connections_within(open_files)
+
+    return Bounded
