@@ -31,12 +31,14 @@ async def platform(
     async with FakeEngine(*bad, script=script, pause_s=pause_s) as fake:
 
         async def connect() -> socket.socket:
-            # The fake's own `connect` leaks its end when it is cancelled halfway.
+            # The fake's own `connect` forgets its ends when it is cancelled halfway.
             connecting = asyncio.get_running_loop().create_task(fake.connect())
-            connecting.add_done_callback(lambda done: open_ends.add(done.result()))
-            return await asyncio.shield(connecting)
+            try:
+                return await asyncio.shield(connecting)
+            except asyncio.CancelledError:
+                connecting.add_done_callback(lambda done: done.result().close())
+                raise
 
-        open_ends: set[socket.socket] = set()
         engine = LlamaCpp(connect)
         old = world.gateway
         world.gateway = Gateway(old.settings, world.log, world.policy, lambda _: engine, old.outside)
@@ -49,8 +51,6 @@ async def platform(
         finally:
             await world.gateway.close()
             await engine.close()
-            for each in open_ends:
-                each.close()
 
 
 async def ask(address: tuple[str, int], **fields: object) -> tuple[int, bytes]:
