@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.profiles import Profile
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import Profile
 
 _TESTS = Path(__file__).parent.parent
 _CODE = """

@@ -15,10 +15,10 @@ from tenzij import config
 from tenzij.channels.control import Accept, Connect, Connected, Refusal, ToChild, close_all
 from tenzij.supervisor.broker import MAY_REACH, SERVER_BURST, Broker, Target, target_for
 from tenzij.supervisor.child import Child, Patience
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import Profile
 from tenzij.supervisor.home import Home
-from tenzij.supervisor.launcher import Launched
 from tenzij.supervisor.lifecycle import State
-from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.roles import LedgerRole, RegisterRole
 
 ALLOWED = {

@@ -20,11 +20,11 @@ from tenzij import config
 from tenzij.channels.control import Accept, Connect, Models, ToChild
 from tenzij.supervisor import tree
 from tenzij.supervisor.child import Child, Patience
+from tenzij.supervisor.confinement.launcher import CannotConfine, Launched
+from tenzij.supervisor.confinement.profiles import Profile
 from tenzij.supervisor.home import prepared
-from tenzij.supervisor.launcher import CannotConfine, Launched
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.platform import with_programs
-from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.roles import RegisterRole
 from tenzij.supervisor.timing import AT_ONCE, plan_within
 

@@ -16,9 +16,9 @@ import pytest
 from supervisor.running import CONTENT, POLICY_KEY, Running, model, platform, settings
 from supervisor.waiting import until
 from tenzij.errors import TenzijError
+from tenzij.supervisor.confinement.launcher import CannotConfine
 from tenzij.supervisor.events import ChildChanged, Event, Listening, Serving, Stopped, Stopping
 from tenzij.supervisor.home import BadHome
-from tenzij.supervisor.launcher import CannotConfine
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.listener import CannotListen
 from tenzij.supervisor.lock import AlreadyRunning

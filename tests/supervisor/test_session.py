@@ -20,11 +20,11 @@ from supervisor.running import model, settings
 from supervisor.waiting import until_now
 from tenzij.errors import OperatorError
 from tenzij.supervisor import operator_socket, tree
+from tenzij.supervisor.confinement.launcher import CannotConfine, Launched
+from tenzij.supervisor.confinement.profiles import Profile
 from tenzij.supervisor.home import prepared
-from tenzij.supervisor.launcher import CannotConfine, Launched
 from tenzij.supervisor.lock import AlreadyRunning, locked
 from tenzij.supervisor.platform import with_programs
-from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.session import operator_connection
 
 PLATFORM = """

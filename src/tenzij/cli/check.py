@@ -8,7 +8,7 @@ import typer
 
 from tenzij.cli.output import AsJson, console, print_json
 from tenzij.cli.place import Place
-from tenzij.supervisor.selftest import run_selftest
+from tenzij.supervisor.confinement.selftest import run_selftest
 
 
 def check(context: typer.Context, as_json: AsJson = False) -> None:

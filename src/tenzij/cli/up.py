@@ -17,7 +17,7 @@ from tenzij.cli.place import Place
 from tenzij.cli.welcome import welcome_text
 from tenzij.config import Config, Confinement
 from tenzij.errors import TenzijError
-from tenzij.supervisor.ability import CannotConfine, way_to_confine
+from tenzij.supervisor.confinement.ability import CannotConfine, way_to_confine
 from tenzij.supervisor.events import ChildChanged, Event, Listening, Serving, Stopped, Stopping, Unconfined
 from tenzij.supervisor.lifecycle import State
 from tenzij.supervisor.platform import Platform

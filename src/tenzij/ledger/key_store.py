@@ -3,9 +3,9 @@
 Rules
 - Beside the log, never in it, and never waited for: an entry is acknowledged without its key. What a crash takes is
   lost here, and still with the caller, who was given it.
-- `erase` leaves no copy in the store's files: what is deleted is overwritten with zeros (`secure_delete`), the journal
-  is brought in and cut to nothing, and free pages are given back. What a disk keeps of blocks that no file has any more
-  is the business of its encryption.
+- `erase` leaves no copy in the store's files: what is deleted, or moves within them, is overwritten with zeros
+  (`secure_delete`), and the journal is brought in and cut to nothing. What a disk keeps of blocks that no file has any
+  more is the business of its encryption.
 - One connection, in one thread at a time. Nothing goes to temporary files.
 """
 
@@ -49,11 +49,10 @@ class KeyStore:
         return None if row is None else bytes(row[0])
 
     def erase(self, request: str) -> int:
-        """Destroys the request's keys; how many there were. Rewrites the whole store: seconds when it is large."""
+        """Destroys the request's keys; how many there were."""
         connection = self._opened()
         with connection:
             erased = connection.execute("DELETE FROM sleutels WHERE verzoek = ?", (bytes.fromhex(request),)).rowcount
-        connection.execute("VACUUM")
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("the journal could not be emptied")

@@ -57,6 +57,10 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _nothing() -> None:
+    """Done once everything before it in its queue is."""
+
+
 class _Channel:
     """One client's connection."""
 
@@ -154,6 +158,7 @@ class Server:
                 self._keeper.close_unanswered()
                 await self._until_idle()
                 await self._store_keys()
+                await asyncio.get_running_loop().run_in_executor(self._store, _nothing)  # what is under way as well
 
     def close(self) -> None:
         """Frees the files, once `run` and `run_keys` have ended."""

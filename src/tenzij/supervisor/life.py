@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from tenzij.channels.control import ToChild, ToSupervisor, close_all
 from tenzij.supervisor.channel import Channel
+from tenzij.supervisor.confinement.launcher import Launched
 from tenzij.supervisor.events import presentable
-from tenzij.supervisor.launcher import Launched
 from tenzij.supervisor.process import Process
 
 Words = Sequence[tuple[ToChild, Sequence[int]]]

@@ -23,13 +23,14 @@ from typing import Final
 
 from tenzij import config
 from tenzij.errors import PlatformError
-from tenzij.supervisor import launcher, listener, operator_socket
-from tenzij.supervisor.ability import way_to_confine
+from tenzij.supervisor import listener, operator_socket
+from tenzij.supervisor.confinement import launcher
+from tenzij.supervisor.confinement.ability import way_to_confine
+from tenzij.supervisor.confinement.profiles import Profile
 from tenzij.supervisor.events import Event, Listening, Serving, Stopped, Stopping, Unconfined
 from tenzij.supervisor.family import Family, Means
 from tenzij.supervisor.home import prepared
 from tenzij.supervisor.lock import locked
-from tenzij.supervisor.profiles import Profile
 from tenzij.supervisor.role import Launch
 from tenzij.supervisor.sweeper import sweeping
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tenzij.channels.control import Ready, ToChild
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.profiles import Profile
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import Profile
 
 Launch = Callable[[Profile], Launched]
 """Starts a profile's program: `launcher.launch`, or in tests another."""

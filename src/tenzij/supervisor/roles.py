@@ -16,9 +16,15 @@ from tenzij import config
 from tenzij.channels.control import Ready, Start, ToChild, Workers, close_all
 from tenzij.errors import OperatorError
 from tenzij.supervisor import pin
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import (
+    STATE,
+    Profile,
+    profile_for_gateway,
+    profile_for_ledger,
+    profile_for_register,
+)
 from tenzij.supervisor.home import Home
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.profiles import STATE, Profile, profile_for_gateway, profile_for_ledger, profile_for_register
 from tenzij.supervisor.role import Launch, Unfit
 
 START_TIMEOUT_S: Final = 60.0

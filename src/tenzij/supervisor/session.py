@@ -34,10 +34,11 @@ from tenzij.channels.control import (
     send,
 )
 from tenzij.errors import OperatorError
-from tenzij.supervisor import launcher, operator_socket, tree
+from tenzij.supervisor import operator_socket, tree
+from tenzij.supervisor.confinement import launcher
+from tenzij.supervisor.confinement.launcher import Launched
 from tenzij.supervisor.events import presentable
 from tenzij.supervisor.home import Home, prepared
-from tenzij.supervisor.launcher import Launched
 from tenzij.supervisor.lock import AlreadyRunning, locked
 from tenzij.supervisor.process import end_in_words
 from tenzij.supervisor.role import Launch, Unfit

@@ -16,9 +16,9 @@ from tenzij import config
 from tenzij.channels.control import ModelSpec, Ready, Refusal, Start, ToChild, close_all
 from tenzij.errors import OperatorError
 from tenzij.supervisor import weights
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import WEIGHTS, Profile, profile_for_worker
 from tenzij.supervisor.home import Home
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.profiles import WEIGHTS, Profile, profile_for_worker
 from tenzij.supervisor.role import Launch, Unfit
 from tenzij.supervisor.worker_socket import connection_to, verify_is_listening_socket
 from tenzij.types import Sha256, Verification

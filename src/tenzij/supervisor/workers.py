@@ -18,8 +18,8 @@ from typing import Final
 
 from tenzij.channels.control import Models, ModelSpec, Refusal, Workers, WorkerState
 from tenzij.supervisor.child import Child
+from tenzij.supervisor.confinement.profiles import MOST_WORKERS
 from tenzij.supervisor.lifecycle import State
-from tenzij.supervisor.profiles import MOST_WORKERS
 from tenzij.supervisor.timing import StopPlan, plan_within
 from tenzij.supervisor.worker_role import WorkerRole
 from tenzij.types import ModelId

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tenzij.config import Config
-from tenzij.supervisor import ability, code_view, launcher
 from tenzij.supervisor import home as homes
-from tenzij.supervisor.launcher import Launched, launch
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.selftest import tried_profiles
+from tenzij.supervisor.confinement import ability, code_view, launcher
+from tenzij.supervisor.confinement.launcher import Launched, launch
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.selftest import tried_profiles
 
 PROGRAMS = Path(__file__).parent / "programs"
 KINDS = ("worker", "gateway", "ledger", "register")

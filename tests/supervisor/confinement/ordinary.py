@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from tenzij.supervisor import stage
-from tenzij.supervisor.code_view import code_view
+from tenzij.supervisor.confinement import stage
+from tenzij.supervisor.confinement.code_view import code_view
 
 
 def first_closed(path: Path) -> Path | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tenzij.config import Confinement
-from tenzij.supervisor import ability, seccomp
-from tenzij.supervisor.ability import CannotConfine, explanation, way_to_confine
-from tenzij.supervisor.code_view import CodeView, unreadable_by_others
-from tenzij.supervisor.plan import Way
-from tenzij.supervisor.seccomp import NoSeccomp
+from tenzij.supervisor.confinement import ability, seccomp
+from tenzij.supervisor.confinement.ability import CannotConfine, explanation, way_to_confine
+from tenzij.supervisor.confinement.code_view import CodeView, unreadable_by_others
+from tenzij.supervisor.confinement.plan import Way
+from tenzij.supervisor.confinement.seccomp import NoSeccomp
 
 pytestmark = pytest.mark.usefixtures("forget_ability")
 

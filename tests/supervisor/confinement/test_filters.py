@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.confinement.bpf import ARCH_I386, X32_BIT, in_words, number, run, verdict
-from tenzij.supervisor import filters
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.syscalls import HARMLESS, WITH_DEVICES
+from tenzij.supervisor.confinement import filters
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.syscalls import HARMLESS, WITH_DEVICES
 
 GATEWAY = Profile("gateway", "p", listener=True)
 LEDGER = Profile("ledger", "p")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tenzij.supervisor.folders import UnfitFolder, prepared, verify_devices
-from tenzij.supervisor.profiles import Bind
+from tenzij.supervisor.confinement.folders import UnfitFolder, prepared, verify_devices
+from tenzij.supervisor.confinement.profiles import Bind
 
 OTHER = 63299
 FOR_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has users to give to")

@@ -12,7 +12,7 @@ import pytest
 from tenzij.channels.control import Failed, receive_at_supervisor
 from tenzij.errors import TenzijError
 from tenzij.policy.snapshot_json import snapshot_from_bytes
-from tenzij.supervisor import inside
+from tenzij.supervisor.confinement import inside
 
 SECRET = "CANARY"
 
@@ -79,6 +79,6 @@ def test_until_it_is_shut_in_only_the_standard_library_is_imported(module: str) 
 
 def test_the_probes_need_no_installed_package() -> None:
     """They run before anything is known to work, and must not change when a package does."""
-    source = str(Path(inside.__file__).parents[2])
-    code = f"import sys; sys.path.append({source!r}); import tenzij.supervisor.probes.main"
+    source = str(Path(inside.__file__).parents[3])
+    code = f"import sys; sys.path.append({source!r}); import tenzij.supervisor.confinement.probes.main"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)

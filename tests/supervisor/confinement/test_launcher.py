@@ -16,9 +16,10 @@ from supervisor.confinement.conftest import DEADLINE_S, PROGRAMS, Start, end_all
 from tenzij.channels import control
 from tenzij.channels.control import Failed, Ready, receive_at_supervisor, send
 from tenzij.config import Config, Confinement
-from tenzij.supervisor import ability, plan, tree
-from tenzij.supervisor.launcher import CannotConfine, Launched, launch, unsafe_notice, user_of
-from tenzij.supervisor.profiles import Profile
+from tenzij.supervisor import tree
+from tenzij.supervisor.confinement import ability, plan
+from tenzij.supervisor.confinement.launcher import CannotConfine, Launched, launch, unsafe_notice, user_of
+from tenzij.supervisor.confinement.profiles import Profile
 
 CONFINEMENT = Confinement()
 UNSAFE = Confinement(unsafe_run_unconfined=True)
@@ -28,8 +29,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from dataclasses import replace
 from tenzij.config import Config
-from tenzij.supervisor import ability, code_view, launcher
-from tenzij.supervisor.profiles import profile_for_gateway
+from tenzij.supervisor.confinement import ability, code_view, launcher
+from tenzij.supervisor.confinement.profiles import profile_for_gateway
 view = code_view.code_view()
 programs = Path(sys.argv[1])
 wider = replace(view, shown=(*view.shown, programs), search_path=(*view.search_path, str(programs)))
@@ -91,7 +92,7 @@ def test_killing_the_process_kills_the_program(start: Start, profiles: dict[str,
 
 
 def test_a_killed_supervisor_takes_its_children_along() -> None:
-    source = str(Path(ability.__file__).parents[2])
+    source = str(Path(ability.__file__).parents[3])
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR, PROGRAMS, source], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -9,12 +9,12 @@ import pytest
 
 from supervisor.confinement.conftest import KINDS
 from tenzij.config import Config
-from tenzij.supervisor import landlock, launcher, sandbox
-from tenzij.supervisor.launcher import launch, user_of
-from tenzij.supervisor.probes.bait import laid_out
-from tenzij.supervisor.probes.trying import outcomes
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.seccomp import refusing
+from tenzij.supervisor.confinement import landlock, launcher, sandbox
+from tenzij.supervisor.confinement.launcher import launch, user_of
+from tenzij.supervisor.confinement.probes.bait import laid_out
+from tenzij.supervisor.confinement.probes.trying import outcomes
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.seccomp import refusing
 
 START = partial(launch, confinement=Config().confinement)
 NOTHING_REFUSED = refusing([])

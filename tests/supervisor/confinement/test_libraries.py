@@ -15,8 +15,8 @@ from supervisor.confinement.conftest import status_of
 from tenzij.channels.control import Ready, Start, Stop, receive_at_supervisor, send
 from tenzij.config import Worker
 from tenzij.engines.passport import default_passport
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.profiles import Profile, profile_for_worker
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.profiles import Profile, profile_for_worker
 from tenzij.types import ModelId
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tenzij.config import Confinement, Worker
-from tenzij.supervisor import landlock, plan
-from tenzij.supervisor.code_view import CodeView, code_view, outermost
-from tenzij.supervisor.profiles import (
+from tenzij.supervisor.confinement import landlock, plan
+from tenzij.supervisor.confinement.code_view import CodeView, code_view, outermost
+from tenzij.supervisor.confinement.profiles import (
     Bind,
     Profile,
     profile_for_gateway,
@@ -20,7 +20,7 @@ from tenzij.supervisor.profiles import (
     profile_for_register,
     profile_for_worker,
 )
-from tenzij.supervisor.sandbox import FIXED, Shown, arguments
+from tenzij.supervisor.confinement.sandbox import FIXED, Shown, arguments
 from tenzij.types import ModelId
 
 CODE = CodeView(Path("/opt/python"), (Path("/opt/python"), Path("/opt/packages")), ("/opt/packages",), Path("/opt/t"))
@@ -102,7 +102,7 @@ def test_the_code_is_what_this_process_runs_on_and_not_where_it_was_started(
     assert not view.python.is_symlink()
     assert not any(path.is_relative_to(tmp_path) or tmp_path.is_relative_to(path) for path in view.shown)
     assert all(Path(folder).name in ("site-packages", "dist-packages", "src") for folder in view.search_path)
-    assert view.package == Path(plan.__file__).parents[1]
+    assert view.package == Path(plan.__file__).parents[2]
 
 
 def test_every_process_has_a_user_and_a_folder_of_its_own(tmp_path: Path) -> None:

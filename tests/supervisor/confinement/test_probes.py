@@ -16,12 +16,12 @@ import pytest
 
 from supervisor.confinement.conftest import KINDS
 from tenzij.config import Config
-from tenzij.supervisor.launcher import launch, user_of
-from tenzij.supervisor.probes import needs
-from tenzij.supervisor.probes.all import PROBES, probes_for
-from tenzij.supervisor.probes.bait import Bait, laid_out
-from tenzij.supervisor.probes.trying import outcomes, surroundings
-from tenzij.supervisor.profiles import Profile
+from tenzij.supervisor.confinement.launcher import launch, user_of
+from tenzij.supervisor.confinement.probes import needs
+from tenzij.supervisor.confinement.probes.all import PROBES, probes_for
+from tenzij.supervisor.confinement.probes.bait import Bait, laid_out
+from tenzij.supervisor.confinement.probes.trying import outcomes, surroundings
+from tenzij.supervisor.confinement.profiles import Profile
 
 UNCONFINED = Path(__file__).parent / "unconfined.py"
 START = partial(launch, confinement=Config().confinement)

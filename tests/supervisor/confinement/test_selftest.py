@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tenzij.config import Config, Confinement
-from tenzij.supervisor import ability, selftest
 from tenzij.supervisor import home as homes
-from tenzij.supervisor.ability import CannotConfine
-from tenzij.supervisor.selftest import Finding, run_selftest
+from tenzij.supervisor.confinement import ability, selftest
+from tenzij.supervisor.confinement.ability import CannotConfine
+from tenzij.supervisor.confinement.selftest import Finding, run_selftest
 
 UNSAFE = Config(confinement=Confinement(unsafe_run_unconfined=True))
 
@@ -61,7 +61,9 @@ def test_weights_that_are_not_what_their_name_says_are_found(home: Path) -> None
 
 def test_a_ledger_that_cannot_write_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "ledger").mkdir(exist_ok=True)
-    monkeypatch.setattr("tenzij.supervisor.plan.landlock.WRITE", 0)  # as on a folder that is full or read-only
+    monkeypatch.setattr(
+        "tenzij.supervisor.confinement.plan.landlock.WRITE", 0
+    )  # as on a folder that is full or read-only
     assert ("ledger", "write durably to its own folder") in failed(run_selftest(Config(), home))
 
 

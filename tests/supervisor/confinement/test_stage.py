@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from supervisor.confinement.conftest import gone, is_dead
-from tenzij.supervisor import stage
+from tenzij.supervisor.confinement import stage
 
 FOR_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root stages")
 USER = 63298

@@ -12,11 +12,11 @@ import os
 import socket
 import sys
 
-from tenzij.supervisor import stage
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.all import PROBES
-from tenzij.supervisor.probes.bait import accepted_stream
-from tenzij.supervisor.probes.probe import Probe, Surroundings, outcome, surroundings_from
+from tenzij.supervisor.confinement import stage
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.all import PROBES
+from tenzij.supervisor.confinement.probes.bait import accepted_stream
+from tenzij.supervisor.confinement.probes.probe import Probe, Surroundings, outcome, surroundings_from
 
 CLONE_NEWUTS = 0x04000000
 

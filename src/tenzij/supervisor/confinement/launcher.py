@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tenzij import config
-from tenzij.supervisor import folders, landlock, plan
-from tenzij.supervisor.ability import CannotConfine, unsafe_notice, way_to_confine
-from tenzij.supervisor.code_view import CodeView, code_view
-from tenzij.supervisor.filters import filter_after, filter_before
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.seccomp import as_file
+from tenzij.supervisor.confinement import folders, landlock, plan
+from tenzij.supervisor.confinement.ability import CannotConfine, unsafe_notice, way_to_confine
+from tenzij.supervisor.confinement.code_view import CodeView, code_view
+from tenzij.supervisor.confinement.filters import filter_after, filter_before
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.seccomp import as_file
 
 __all__ = ["CannotConfine", "Launched", "launch", "unsafe_notice", "user_of"]
 

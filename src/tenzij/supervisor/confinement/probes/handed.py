@@ -12,9 +12,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.network import MSG_FASTOPEN
-from tenzij.supervisor.probes.probe import Attempt, Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.network import MSG_FASTOPEN
+from tenzij.supervisor.confinement.probes.probe import Attempt, Held, Surroundings, Theme
 
 THEME = Theme()
 # A worker may bind and listen on the Unix sockets that it makes. A filter of system calls cannot tell those from a TCP

@@ -15,8 +15,8 @@ import os
 import socket
 from typing import Any
 
-from tenzij.supervisor.probes.all import PROBES
-from tenzij.supervisor.probes.probe import TIMEOUT_S, outcome, surroundings_from
+from tenzij.supervisor.confinement.probes.all import PROBES
+from tenzij.supervisor.confinement.probes.probe import TIMEOUT_S, outcome, surroundings_from
 
 MOST_BYTES = 128 * 1024
 

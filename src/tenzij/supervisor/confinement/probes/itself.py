@@ -10,8 +10,8 @@ import platform
 import resource
 import socket
 
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.probe import Held, Surroundings, Theme
 
 THEME = Theme()
 ENVIRONMENT = {"PWD", "LC_CTYPE"}  # set by bubblewrap and by the interpreter

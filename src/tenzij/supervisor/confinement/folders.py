@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from tenzij.errors import OperatorError
-from tenzij.supervisor.profiles import Bind
+from tenzij.supervisor.confinement.profiles import Bind
 
 PRIVATE: Final = 0o700
 

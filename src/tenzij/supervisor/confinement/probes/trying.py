@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from tenzij.channels.control import BadMessage, Failed, Ready, Start, receive_at_supervisor, send
-from tenzij.supervisor import landlock
-from tenzij.supervisor.launcher import Launched
-from tenzij.supervisor.probes.all import probes_for
-from tenzij.supervisor.probes.bait import Bait, accepted_stream, namespaces, tcp_listener
-from tenzij.supervisor.probes.places import devices, hidden, read_only
-from tenzij.supervisor.probes.probe import Outcome
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.sandbox import TMP_BYTES
+from tenzij.supervisor.confinement import landlock
+from tenzij.supervisor.confinement.launcher import Launched
+from tenzij.supervisor.confinement.probes.all import probes_for
+from tenzij.supervisor.confinement.probes.bait import Bait, accepted_stream, namespaces, tcp_listener
+from tenzij.supervisor.confinement.probes.places import devices, hidden, read_only
+from tenzij.supervisor.confinement.probes.probe import Outcome
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.sandbox import TMP_BYTES
 
-PROGRAM: Final = "tenzij.supervisor.probes.main"
+PROGRAM: Final = "tenzij.supervisor.confinement.probes.main"
 DEADLINE_S: Final = 60.0
 KILLED_BY_FILTER: Final = (-signal.SIGSYS, 128 + signal.SIGSYS)  # seen directly, and through bubblewrap
 

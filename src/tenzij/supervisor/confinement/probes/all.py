@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tenzij.supervisor.probes import files, handed, itself, needs, network, privileges, processes
-from tenzij.supervisor.probes.probe import Probe
+from tenzij.supervisor.confinement.probes import files, handed, itself, needs, network, privileges, processes
+from tenzij.supervisor.confinement.probes.probe import Probe
 
 PROBES: tuple[Probe, ...] = tuple(
     probe for theme in (network, handed, files, processes, privileges, needs, itself) for probe in theme.THEME.probes

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tenzij.supervisor import landlock
-from tenzij.supervisor.code_view import CodeView
-from tenzij.supervisor.profiles import Bind, Profile
-from tenzij.supervisor.sandbox import Shown, arguments
+from tenzij.supervisor.confinement import landlock
+from tenzij.supervisor.confinement.code_view import CodeView
+from tenzij.supervisor.confinement.profiles import Bind, Profile
+from tenzij.supervisor.confinement.sandbox import Shown, arguments
 
 DEVICES: Final = ("/dev/null", "/dev/random", "/dev/urandom")  # what every child may open
 LOADER_CACHE: Final = Path("/etc/ld.so.cache")  # where libraries are; read-only, no secret
@@ -30,6 +30,7 @@ THREADS: Final = 256
 WORKER_THREADS: Final = 4096
 INTERPRETER: Final = ("-I", "-S", "-B", "-X", "utf8")  # no environment, no site, no bytecode written
 RUN: Final = "/run"
+HERE: Final = "supervisor/confinement"  # below the package
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def grants(profile: Profile, code: CodeView) -> list[tuple[str, int]]:
 def inside(profile: Profile, code: CodeView, control: int, spec: dict[str, Any]) -> list[str]:
     """The command that runs the program through `inside.py`."""
     whole = {"program": profile.program, "search_path": code.search_path, **spec}
-    script = code.package / "supervisor" / "inside.py"
+    script = code.package / HERE / "inside.py"
     return [str(code.python), *INTERPRETER, str(script), str(control), json.dumps(whole)]
 
 
@@ -131,4 +132,9 @@ def _at(path: Path, places: dict[str, str]) -> str:
 
 def stage_command(code: CodeView, spec: dict[str, Any]) -> list[str]:
     """The command that runs `stage.py` with a specification."""
-    return [str(code.python), *INTERPRETER, str(code.package / "supervisor" / "stage.py"), json.dumps(spec)]
+    return [
+        str(code.python),
+        *INTERPRETER,
+        str(code.package / HERE / "stage.py"),
+        json.dumps(spec),
+    ]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes.probe import Held, Surroundings, Theme
 
 THEME = Theme()
 

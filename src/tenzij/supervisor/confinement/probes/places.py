@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tenzij.supervisor.code_view import code_view
-from tenzij.supervisor.profiles import STATE, WEIGHTS, Profile
+from tenzij.supervisor.confinement.code_view import code_view
+from tenzij.supervisor.confinement.profiles import STATE, WEIGHTS, Profile
 
 DEVICES: Final = (
     *("/dev/full", "/dev/zero", "/dev/ptmx", "/dev/tty", "/dev/mem", "/dev/kmsg", "/dev/port", "/dev/fuse", "/dev/kvm"),

@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.seccomp import ALL_BITS, Argument, Rule, allowing, refusing
-from tenzij.supervisor.syscalls import HARMLESS, WITH_DEVICES
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.seccomp import ALL_BITS, Argument, Rule, allowing, refusing
+from tenzij.supervisor.confinement.syscalls import HARMLESS, WITH_DEVICES
 
 MSG_FASTOPEN: Final = 0x20000000
 CLONE_VM, CLONE_THREAD, CLONE_PTRACE = 0x100, 0x10000, 0x2000

@@ -8,8 +8,8 @@ import os
 import signal
 from pathlib import Path
 
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.probe import Attempt, Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.probe import Attempt, Held, Surroundings, Theme
 
 THEME = Theme()
 NEW = {

@@ -8,8 +8,8 @@ import os
 import signal
 from pathlib import Path
 
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.probe import Held, Surroundings, Theme
 
 THEME = Theme()
 PTRACE_SEIZE, PTRACE_DETACH = 0x4206, 17

@@ -6,8 +6,8 @@ import ctypes
 import itertools
 import socket
 
-from tenzij.supervisor.probes import system
-from tenzij.supervisor.probes.probe import TIMEOUT_S, Attempt, Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes import system
+from tenzij.supervisor.confinement.probes.probe import TIMEOUT_S, Attempt, Held, Surroundings, Theme
 
 THEME = Theme()
 MSG_FASTOPEN = 0x20000000

@@ -22,6 +22,7 @@ import importlib
 import itertools
 import json
 import os
+import pathlib
 import resource
 import socket
 import sys
@@ -65,7 +66,7 @@ def shut_in(spec: dict[str, Any]) -> None:
     if spec["threads"]:
         resource.setrlimit(resource.RLIMIT_NPROC, (spec["threads"], spec["threads"]))
     if spec["landlock"]:
-        from tenzij.supervisor import landlock
+        from tenzij.supervisor.confinement import landlock
 
         landlock.restrict([(path, rights) for path, rights in spec["grants"]], spec["landlock"])
     if spec["filter"]:
@@ -82,7 +83,7 @@ def drop_output() -> None:
 
 def our_frames(error: BaseException) -> Iterator[str]:
     """The lines of ours that `error`, its causes and parts passed through, innermost first: "policy/decide.py:12"."""
-    ours = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
+    ours = str(pathlib.Path(os.path.realpath(__file__)).parents[2]) + os.sep
     frames: list[str] = []
     trace: TracebackType | None = error.__traceback__
     while trace is not None:

@@ -20,11 +20,11 @@ from typing import Final
 
 from tenzij import config
 from tenzij.errors import OperatorError
-from tenzij.supervisor.code_view import CodeView, code_view, unreadable_by_others
-from tenzij.supervisor.filters import filter_before
-from tenzij.supervisor.plan import INTERPRETER, Way, confined, stage_command
-from tenzij.supervisor.profiles import Profile
-from tenzij.supervisor.seccomp import NoSeccomp, as_file
+from tenzij.supervisor.confinement.code_view import CodeView, code_view, unreadable_by_others
+from tenzij.supervisor.confinement.filters import filter_before
+from tenzij.supervisor.confinement.plan import INTERPRETER, Way, confined, stage_command
+from tenzij.supervisor.confinement.profiles import Profile
+from tenzij.supervisor.confinement.seccomp import NoSeccomp, as_file
 
 TRIAL_TIMEOUT_S: Final = 20.0
 PROCESSORS: Final = ("x86_64", "aarch64")  # whose system calls the filters were written for

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from tenzij.supervisor.probes.probe import Held, Surroundings, Theme
+from tenzij.supervisor.confinement.probes.probe import Held, Surroundings, Theme
 
 THEME = Theme()
 NAME = "tenzij-probe"

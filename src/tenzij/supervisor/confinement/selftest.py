@@ -18,11 +18,11 @@ from pathlib import Path
 
 from tenzij.config import Config
 from tenzij.supervisor import home as homes
-from tenzij.supervisor import profiles
-from tenzij.supervisor.ability import CannotConfine, unsafe_notice, way_to_confine
-from tenzij.supervisor.launcher import launch, user_of
-from tenzij.supervisor.probes.bait import laid_out
-from tenzij.supervisor.probes.trying import outcomes
+from tenzij.supervisor.confinement import profiles
+from tenzij.supervisor.confinement.ability import CannotConfine, unsafe_notice, way_to_confine
+from tenzij.supervisor.confinement.launcher import launch, user_of
+from tenzij.supervisor.confinement.probes.bait import laid_out
+from tenzij.supervisor.confinement.probes.trying import outcomes
 from tenzij.types import ModelId
 
 MODEL = ModelId("self-test")
