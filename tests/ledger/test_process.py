@@ -282,6 +282,27 @@ async def test_no_text_is_in_any_byte_that_is_written(tmp_path: Path, start: Sta
     store.close()
 
 
+async def test_damage_that_is_found_while_running_ends_it_for_good(tmp_path: Path, start: Start) -> None:
+    child = start()
+    child.start(tmp_path)
+    line = await client_line(await child.connect())
+    await line.greet()
+    for number in range(3):
+        await line.append(number, decision(number))
+    segment = write_ahead_folder(tmp_path) / "wal-00000001"
+    whole = segment.read_bytes()
+    segment.write_bytes(whole.replace(b"k_7f3a", b"k_0000", 1))
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (len(whole), resource.RLIM_INFINITY))
+    assert isinstance(await line.append(4, decision(4)), NotAppended)  # so that it reads again what counts
+    received = receive_at_supervisor(child.control)
+    assert received is not None
+    message, _ = received
+    assert isinstance(message, Failed)
+    assert (message.code, message.final) == ("ledger_damaged", True)
+    assert await child.ended() == 1
+    await line.closed()
+
+
 async def test_a_real_full_disk(tmp_path: Path, start: Start) -> None:
     """The system's own limit on file size stands for a full disk: a write fails half way, later ones succeed."""
     child = start()

@@ -147,7 +147,7 @@ def test_the_log_of_another_is_not_touched(identity: Identity) -> None:
         opened(files, identity)
 
 
-def test_after_an_error_nothing_is_written_until_it_is_mended() -> None:
+def test_after_an_error_nothing_is_written_until_it_has_begun_again() -> None:
     files = FaultyFiles()
     log, _ = opened(files)
     log.begin([])
@@ -163,7 +163,7 @@ def test_after_an_error_nothing_is_written_until_it_is_mended() -> None:
     assert sorted(files.names()) == [name_from_number(1), name_from_number(2)]
 
 
-def test_a_log_that_lost_acknowledged_entries_is_not_mended() -> None:
+def test_a_log_that_lost_acknowledged_entries_does_not_begin_again() -> None:
     """A device that forgets: what was acknowledged is not there when it is read again."""
     files = FaultyFiles()
     log, _ = opened(files)
@@ -195,6 +195,15 @@ def test_a_full_disk_is_said_and_passes() -> None:
     log.begin([])
     assert log.append([b"drie"], none) == 1
     assert opened(files)[1].entries == {0: b"een", 1: b"drie"}
+
+
+def test_a_write_that_writes_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = FaultyFiles()
+    log, _ = opened(files)
+    log.begin([])
+    monkeypatch.setattr(files, "write", lambda handle, offset, data: 0)
+    with pytest.raises(OSError, match="nothing more"):
+        log.append([b"een"], none)
 
 
 def test_codes_of_errors() -> None:

@@ -20,7 +20,7 @@ GROUPS = 14
 
 
 class Writer:
-    """Writes numbered groups and keeps what was acknowledged; mends after each error, as the server does."""
+    """Writes numbered groups and keeps what was acknowledged; begins again after each error, as the server does."""
 
     def __init__(self, files: FaultyFiles) -> None:
         self.files = files
