@@ -39,7 +39,9 @@ class Gateway(_Section):
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024, description="Largest request body.")
     max_json_depth: int = Field(32, ge=4, le=200, description="Deepest nesting of a request body.")
     body_timeout_s: float = Field(30.0, gt=0, le=600, description="Longest time a client may take to send its body.")
-    engine_wait_s: float = Field(20.0, ge=0, le=600, description="Longest wait for a model that is starting; then 503.")
+    engine_wait_s: float = Field(
+        20.0, ge=0, le=600, description="Longest wait for a model that is starting or full; then 503."
+    )
     answer_timeout_s: float = Field(600.0, gt=0, le=86400, description="Longest time for one whole answer.")
     silence_timeout_s: float = Field(60.0, gt=0, le=3600, description="Longest silence of an engine inside an answer.")
     policy_stale_after_s: float = Field(

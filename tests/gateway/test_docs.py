@@ -18,6 +18,7 @@ from tenzij.gateway import (
     journey,
     refusals,
     state,
+    turns,
 )
 from tenzij.gateway.faults import INTERNAL, Fault, fault_from_refusal
 from tenzij.gateway.leash import Reason
@@ -29,7 +30,7 @@ from tenzij.policy.decision import Refused
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
 NAMED = set(re.findall(r"`([^`\s]+)`", PAGE))
-MODULES = (edge, faults, refusals, key_refusals, state, journey, ledger_client, ledger_entries)
+MODULES = (edge, faults, refusals, key_refusals, state, turns, journey, ledger_client, ledger_entries)
 BASES = (TenzijError, CallerError, EngineError, PlatformError, key_refusals.KeyRefused)  # of which there is no instance
 ALLOWING = {"local_named", "local_default"}
 

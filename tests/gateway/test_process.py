@@ -21,7 +21,7 @@ GATEWAY = "tenzij.gateway.process"
 
 def test_a_start_without_a_listener_is_told_and_ends() -> None:
     with WorkerProcess(GATEWAY, output=subprocess.PIPE) as child:
-        send(child.control, Start({"gateway": {}, "policy_key": "ab" * 32}))
+        send(child.control, Start({"gateway": {}, "slots": 1, "policy_key": "ab" * 32}))
         failed = child.outcome()
         assert isinstance(failed, Failed)
         assert (failed.code, failed.final) == ("bad_start", True)

@@ -41,7 +41,7 @@ async def platform(
 
         engine = LlamaCpp(connect)
         old = world.gateway
-        world.gateway = Gateway(old.settings, world.log, world.policy, lambda _: engine, old.outside)
+        world.gateway = Gateway(old.settings, world.log, world.policy, lambda _: engine, old.outside, slots=200)
         world.gateway.snapshot, world.gateway.keyring = old.snapshot, old.keyring
         world.workers("ready")
         world.app = App(world.gateway)

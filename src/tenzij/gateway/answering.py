@@ -53,11 +53,12 @@ class Answering:
         try:
             async with self._leashed() as leash:
                 engine = await self._gateway.engine(self._decision.model, self._decision.weights)
-                generation = self._decided.asked.generation
-                if generation is None:
-                    await self._embed(engine)
-                else:
-                    await self._generate(engine, generation, leash)
+                async with self._gateway.turns.at(self._decision.model):
+                    generation = self._decided.asked.generation
+                    if generation is None:
+                        await self._embed(engine)
+                    else:
+                        await self._generate(engine, generation, leash)
         except Exception as error:  # noqa: BLE001 - whatever it is: it has a code, is told, and none of its text is
             self._tally.end_by(error)
             await self._tell(error)

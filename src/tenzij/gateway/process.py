@@ -83,7 +83,7 @@ class Process:
             self._on_keyring,
         )
         settings = config.Gateway.model_validate(start.config["gateway"])
-        self._gateway = Gateway(settings, self._ledger, self._feed, self._engine_for_model)
+        self._gateway = Gateway(settings, self._ledger, self._feed, self._engine_for_model, slots=start.config["slots"])
         self._server = Server(App(self._gateway), self._on_started, _edge())
         self._started = asyncio.Event()
         self._served = asyncio.Event()

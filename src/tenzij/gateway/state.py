@@ -21,6 +21,7 @@ from tenzij.engines.protocol import Engine
 from tenzij.errors import EngineError, LedgerUnavailable, PlatformError, PolicyUnavailable
 from tenzij.gateway.leash import Leash, Reason
 from tenzij.gateway.standing import Standing, standing
+from tenzij.gateway.turns import Turns
 from tenzij.identity.keys import Keyring
 from tenzij.ledger.entries import DecisionEntry, OutcomeEntry
 from tenzij.policy.snapshot import Snapshot
@@ -90,8 +91,10 @@ class Gateway:
         policy: PolicySource,
         engine_for_model: Callable[[ModelId], Engine],
         outside: Outside | None = None,
+        slots: int = 4,
     ) -> None:
         self.settings = settings
+        self.turns = Turns(slots, settings.engine_wait_s)
         self.log = log
         self.outside = outside or Outside()
         self.snapshot: Snapshot | None = None

@@ -116,6 +116,7 @@ class GatewayRole(_Plain):
             return []
         settings = {
             "gateway": self._settings.gateway.model_dump(mode="json"),
+            "slots": self._settings.worker.slots,  # of each model's engine
             "policy_key": self._policy_key(),
             "organisation": self._settings.ledger.organisation,
             "node": self._settings.ledger.node,
