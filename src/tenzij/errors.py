@@ -62,10 +62,3 @@ class PolicyUnavailable(PlatformError):
     """There is no valid, current policy version, so everything is refused (promise 7)."""
 
     code = "policy_unavailable"
-
-
-class Refused(CallerError):
-    """The policy says no; `code` of the instance is the rule's name."""
-
-    status = 403
-    code = "refused"
