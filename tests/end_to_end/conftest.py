@@ -27,6 +27,15 @@ def home_with_model(folder: Path, model_file: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """Whatever a test started itself is gone after it, also when it failed."""
+    before = len(Running.every)
+    yield
+    for running in Running.every[before:]:
+        running.kill()
+
+
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory, default_model_file: Path) -> Iterator[Running]:
     """A running platform with the real model."""

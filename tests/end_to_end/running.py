@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 TENZIJ = Path(sys.executable).parent / "tenzij"
 T = TypeVar("T")
@@ -30,6 +30,8 @@ def until(condition: Callable[[], T | None], timeout_s: float, what: str) -> T:
 class Running:
     """One `tenzij up`, with its output as it comes."""
 
+    every: ClassVar[list[Running]] = []
+
     def __init__(self, home: Path, config: str = "") -> None:
         self.home = home
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,6 +47,7 @@ class Running:
             start_new_session=True,
             text=True,
         )
+        Running.every.append(self)
         self.output = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -101,6 +104,11 @@ class Running:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return time.monotonic() - began
+
+    def kill(self) -> None:
+        """Ends it at once, if it still runs."""
+        self.process.kill()
+        self.stop()
 
     def descendants(self) -> set[Process]:
         """Every process that this start runs, itself included, as (pid, start time)."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,32 @@ async def test_signals_stop_it(home: Path, number: signal.Signals) -> None:
         await running.serving()
         os.kill(os.getpid(), number)
         await until(lambda: any(isinstance(e, Stopped) for e in running.events), "stopped")
+
+
+@pytest.fixture
+def ignored(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that was ignored when the platform was started, as `&` and nohup do."""
+    before = signal.signal(request.param, signal.SIG_IGN)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGTERM], indirect=True)
+async def test_what_a_script_ignored_for_it_stops_it_all_the_same(home: Path, ignored: signal.Signals) -> None:
+    async with platform(home) as running:
+        await running.serving()
+        os.kill(os.getpid(), ignored)
+        await until(lambda: any(isinstance(e, Stopped) for e in running.events), "stopped")
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGHUP], indirect=True)
+async def test_under_nohup_a_closed_terminal_does_not_stop_it(home: Path, ignored: signal.Signals) -> None:
+    async with platform(home) as running:
+        await running.serving()
+        os.kill(os.getpid(), ignored)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: any(isinstance(e, Stopped) for e in running.events), "stopped")
+    assert [e.reason for e in running.events if isinstance(e, Stopping)] == ["SIGTERM"]
 
 
 @pytest.mark.parametrize("child", ["register", "ledger", "gateway"])

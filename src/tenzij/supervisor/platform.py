@@ -140,7 +140,10 @@ class Platform:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        # Under nohup a closed terminal is to be ignored. SIGINT is heeded even where it was ignored: scripts start us
+        # with `&`, which ignores it, and who sends it then means it.
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heeded = [number for number in _SIGNALS if not (nohup and number == signal.SIGHUP)]
         for number in heeded:
             loop.add_signal_handler(number, self.stop, _SIGNALS[number])
         try:
