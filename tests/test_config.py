@@ -41,10 +41,14 @@ def test_no_file_is_the_defaults(tmp_path: Path) -> None:
 
 def test_all_faults_are_listed_at_once() -> None:
     with pytest.raises(BadConfig) as caught:
-        config_from_text("[gateway]\nport = 'x'\nhots = 'y'\n[ledger]\nnode = 'Not A Node'\n[nonsense]\n")
-    for place in ("gateway.port", "gateway.hots", "ledger.node", "nonsense"):
+        config_from_text(
+            "[gateway]\nport = 'x'\nhots = 'y'\n[ledger]\nnode = 'Not A Node'\n[nonsense]\n"
+            "[worker]\ndevices = ['/etc/x']\n"
+        )
+    for place in ("gateway.port", "gateway.hots", "ledger.node", "nonsense", "worker.devices"):
         assert place in caught.value.message
-    assert "4 fault(s)" in caught.value.message
+    assert "5 fault(s)" in caught.value.message
+    assert "did you mean host?" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -54,6 +58,8 @@ def test_all_faults_are_listed_at_once() -> None:
         ("[worker]\ngpu_layers = 4\n", "worker.devices"),
         ("[worker]\ndevices = ['/etc/passwd']\n", "/etc/passwd is not below /dev"),
         ("[gateway]\nport = 99999\n", "gateway.port"),
+        ("[gateway]\nport = '1'\n", "must be a whole number"),
+        ("gateway = 3\n", "must be a section"),
         ("[gateway\n", "is not TOML"),
     ],
 )
@@ -62,9 +68,19 @@ def test_a_fault_says_what_to_do(text: str, words: str) -> None:
         config_from_text(text)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_needs_no_proxy(host: str) -> None:
+    assert config_from_text(f"[gateway]\nhost = '{host}'\n").gateway.host == host
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="Is a directory"):
+        config_from_file(tmp_path)
+
+
 def test_an_unreadable_file_is_no_start(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadConfig, match="cannot be read"):
+    with pytest.raises(BadConfig, match="is not UTF-8"):
         config_from_file(tmp_path / "config.toml")
 
 

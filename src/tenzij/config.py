@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from tenzij.errors import OperatorError
 
@@ -26,6 +29,13 @@ class BadConfig(OperatorError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gateway(_Section):
@@ -52,6 +62,15 @@ class Gateway(_Section):
     )
     default_max_tokens: int = Field(1024, ge=1, le=1_000_000, description="Answer limit when a request names none.")
 
+    @model_validator(mode="after")
+    def _loopback_unless_behind_tls(self) -> Self:
+        if not self.behind_tls_proxy and not _is_loopback(self.host):
+            raise ValueError(
+                f"gateway.host: {self.host} is not loopback, so keys would cross the network in the clear: "
+                "put a proxy with TLS in front and set gateway.behind_tls_proxy = true"
+            )
+        return self
+
 
 class Worker(_Section):
     """How models are run; the same for each model."""
@@ -76,6 +95,15 @@ class Worker(_Section):
     )
     gpu_layers: int = Field(0, ge=-1, le=10_000, description="Layers to put on a GPU; -1: all. Needs `devices`.")
     start_timeout_s: float = Field(300.0, gt=0, description="Longest time from start to ready.")
+
+    @model_validator(mode="after")
+    def _devices_are_below_dev(self) -> Self:
+        for device in self.devices:
+            if not device.startswith("/dev/") or ".." in device:
+                raise ValueError(f"worker.devices: {device} is not below /dev")
+        if self.gpu_layers and not self.devices:
+            raise ValueError("worker.gpu_layers: needs worker.devices to name the device nodes")
+        return self
 
 
 class Confinement(_Section):
@@ -124,6 +152,17 @@ def home_from_environment() -> Path:
     return Path(os.environ.get("TENZIJ_HOME") or Path.home() / ".local" / "share" / "tenzij").absolute()
 
 
+_RULES = {
+    "extra_forbidden": "is not a setting",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text, in quotes",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "model_type": "must be a section, as [name]",
+}
+
+
 def config_from_text(text: str, name: str = "config.toml") -> Config:
     """The configuration that `text` (TOML) states. Raises BadConfig with all faults."""
     try:
@@ -131,39 +170,35 @@ def config_from_text(text: str, name: str = "config.toml") -> Config:
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{name} is not TOML: {error}") from None
     try:
-        config = Config.model_validate(tree)
+        return Config.model_validate(tree)
     except ValidationError as error:
-        faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise BadConfig(f"{name} has {len(faults)} fault(s):\n" + "\n".join(faults)) from None
-    faults = [f"  {fault}" for fault in cross_faults(config)]
-    if faults:
-        raise BadConfig(f"{name} has {len(faults)} fault(s):\n" + "\n".join(faults))
-    return config
+        faults = [f"  {_sentence(fault)}" for fault in error.errors()]
+    raise BadConfig(
+        f"{name} has {len(faults)} fault(s); docs/configuration.md explains each setting:\n" + "\n".join(faults)
+    )
 
 
-def cross_faults(config: Config) -> list[str]:
-    """Faults that concern more than one field."""
-    faults = []
-    loopback = config.gateway.host in ("127.0.0.1", "::1", "localhost")
-    if not loopback and not config.gateway.behind_tls_proxy:
-        faults.append(
-            f"gateway.host: {config.gateway.host} is not loopback: keys would cross the network in the clear; "
-            "put a proxy with TLS in front and set gateway.behind_tls_proxy = true"
-        )
-    if config.worker.gpu_layers and not config.worker.devices:
-        faults.append("worker.gpu_layers: needs worker.devices to name the device nodes")
-    for device in config.worker.devices:
-        if not device.startswith("/dev/") or ".." in device:
-            faults.append(f"worker.devices: {device} is not below /dev")
-    return faults
+def _sentence(fault: ErrorDetails) -> str:
+    place = [str(part) for part in fault["loc"]]
+    if fault["type"] == "value_error":  # our own rules name their field
+        return str(fault["ctx"]["error"])
+    rule = _RULES.get(fault["type"], fault["msg"])
+    if fault["type"] == "extra_forbidden":
+        section = Config.model_fields[place[0]].annotation if len(place) > 1 else Config
+        known = getattr(section, "model_fields", {})
+        if alike := difflib.get_close_matches(place[-1], known, n=1):
+            rule += f"; did you mean {alike[0]}?"
+    return f"{'.'.join(place)}: {rule}"
 
 
 def config_from_file(path: Path) -> Config:
     """The configuration in `path`; the defaults when there is no such file. Raises BadConfig."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return Config()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path} cannot be read: {error.__class__.__name__}") from None
+    except UnicodeDecodeError:
+        raise BadConfig(f"{path} is not UTF-8 text: save it as UTF-8") from None
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror}") from None
     return config_from_text(text, path.name)

@@ -63,6 +63,22 @@ def test_weights_that_are_there_are_not_copied_again(weights: Path, tmp_path: Pa
     assert take_in_weights(weights, passport, tmp_path).stat().st_ino == first.st_ino
 
 
+def test_a_wrong_file_is_refused_also_when_the_right_one_is_there(weights: Path, tmp_path: Path) -> None:
+    passport = passport_of(CONTENT)
+    take_in_weights(weights, passport, tmp_path)
+    weights.write_bytes(b"another")
+    with pytest.raises(WeightsMismatch, match="its passport says"):
+        take_in_weights(weights, passport, tmp_path)
+
+
+def test_a_passport_with_the_wrong_size_is_refused(weights: Path, tmp_path: Path) -> None:
+    passport = passport_of(CONTENT)
+    wrong = replace(passport, file=replace(passport.file, size_bytes=5))
+    with pytest.raises(WeightsMismatch, match="mend size_bytes"):
+        take_in_weights(weights, wrong, tmp_path)
+    assert kept(tmp_path) == []
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=r"could not be taken in: No such file .*missing\.gguf"):
         take_in_weights(tmp_path / "missing.gguf", passport_of(CONTENT), tmp_path)

@@ -119,6 +119,8 @@ def test_weights_that_differ_from_their_passport_are_refused(home: Path) -> None
         ):
             client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}], max_tokens=3)
         assert refused.value.status_code == 503
+        found = json.loads(second.command("check", "--json", expect=1))["findings"]
+        assert [f["probe"] for f in found if not f["held"]][-1] == f"weights of {MODEL} match its passport"
     finally:
         second.stop()
 
@@ -144,6 +146,7 @@ def test_commands_work_with_and_without_a_running_platform(home: Path) -> None:
     running.wait_until_ready()
     made = json.loads(running.command("key", "create", "proef", "--json"))
     ask(running, made["key"])
+    assert json.loads(running.command("check", "--json"))["held"] is True
     running.stop()
     keys = json.loads(running.command("key", "list", "--json"))
     assert made["id"] in [key["id"] for key in keys]

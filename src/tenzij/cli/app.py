@@ -1,12 +1,13 @@
 """The command `tenzij`: its verbs, and what happens when one fails.
 
-- What went wrong goes to stderr in one sentence that says what to do; exit status 1. Wrong usage is 2, a refusal of
-  `decide` is 3.
+- What went wrong goes to stderr in one sentence that says what to do, with --json as an object with its stable code;
+  exit status 1. Wrong usage is 2, a refusal of `decide` is 3.
 - A programming error shows its type and where, never its message: a message could hold text.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -61,7 +62,10 @@ def main() -> None:
     try:
         app()
     except TenzijError as error:
-        typer.echo(f"tenzij: {error.message}", err=True)
+        if "--json" in sys.argv[1:]:
+            typer.echo(json.dumps({"error": {"code": error.code, "message": error.message}}), err=True)
+        else:
+            typer.echo(f"tenzij: {error.message}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

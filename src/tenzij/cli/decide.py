@@ -48,8 +48,13 @@ def decide_command(
     language: Annotated[Literal["nl", "en"], typer.Option("--lang", help="Language of the sentence.")] = "en",
     as_json: AsJson = False,
 ) -> None:
-    """Say what the policy would decide, and why (dry run). Exit status 0: allowed, 3: refused."""
+    """Say what the policy would decide, and why (dry run). Exit status 0: allowed, 3: refused.
+
+    It decides for a key of the use case; a key's own limits, and the length of a prompt, are not in it.
+    """
     place: Place = context.obj
+    if found and nothing_found:
+        raise typer.BadParameter("--found and --nothing-found contradict each other")
     with place.register() as register:
         policy = register.call("policy")
     snapshot = snapshot_from_bytes(policy["snapshot"].encode())

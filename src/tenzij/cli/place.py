@@ -29,7 +29,7 @@ class Place:
 
     def config(self) -> Config:
         """The configuration. Raises BadConfig with all faults, OperatorError when a named file is missing."""
-        if self.config_named and not self.config_file.is_file():
+        if self.config_named and not self.config_file.exists():
             raise OperatorError(f"there is no configuration file {self.config_file}")
         return config_from_file(self.config_file)
 

@@ -53,7 +53,6 @@ class _Foreground:
 
     async def run(self) -> None:
         """Until the platform stops. Raises OperatorError or PlatformError when it could not start or go on."""
-        _say(f"tenzij starts; its state is in {self._place.home}")
         async with asyncio.TaskGroup() as group:
             greeting = group.create_task(self._greet(), name="greeting")
             try:
@@ -99,6 +98,7 @@ class _Foreground:
                 self._confined = _can_confine(self._confinement)
                 _say(notice)
             case Listening():
+                _say(f"tenzij starts; its state is in {self._place.home}")
                 _say(f"  listening on {event.url}")
             case Serving(url):
                 self._serving = url

@@ -27,6 +27,7 @@ def take_in_weights(source: Path, passport: Passport, home: Path) -> Path:
     target = folder / f"{passport.file.sha256}.gguf"
     try:
         if target.exists() and sha256_of(target) == passport.file.sha256:
+            _verify(source, sha256_of(source), passport)
             return target
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         _copy(source, target, passport)
@@ -46,11 +47,20 @@ def _copy(source: Path, target: Path, passport: Passport) -> None:
             copy.flush()
             os.fchmod(copy.fileno(), 0o444)
             os.fsync(copy.fileno())
-        if digest.hexdigest() != passport.file.sha256:
-            raise WeightsMismatch(
-                f"{source.name} has SHA-256 {digest.hexdigest()}, its passport says {passport.file.sha256}: "
-                "fetch the file again from its producer, or get the passport that belongs to it"
-            )
+        _verify(source, digest.hexdigest(), passport)
         os.replace(name, target)  # atomic: whole and checked, or not there
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _verify(source: Path, sha256: str, passport: Passport) -> None:
+    if sha256 != passport.file.sha256:
+        raise WeightsMismatch(
+            f"{source.name} has SHA-256 {sha256}, its passport says {passport.file.sha256}: "
+            "fetch the file again from its producer, or get the passport that belongs to it"
+        )
+    if source.stat().st_size != passport.file.size_bytes:
+        raise WeightsMismatch(
+            f"{source.name} has {source.stat().st_size} bytes, its passport says {passport.file.size_bytes}: "
+            "mend size_bytes in the passport"
+        )

@@ -78,7 +78,7 @@ def handler_for(method: str, path: str) -> Handler:
         raise UnknownRoute(f"This path does not exist. There are: {', '.join(ROUTES)}.")
     if method != allowed and (method, allowed) != ("HEAD", "GET"):
         allow = "GET, HEAD" if allowed == "GET" else allowed
-        raise MethodNotAllowed(f"This path takes {allow} alone.", allow=allow)
+        raise MethodNotAllowed(f"This path takes {allow} alone. Send that.", allow=allow)
     return handler
 
 

@@ -39,4 +39,4 @@ async def _read(exchange: Exchange, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body may be at most {max_bytes} bytes.")
+    return BodyTooLarge(f"The body may be at most {max_bytes} bytes. Send less, or ask in parts.")

@@ -30,7 +30,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from tenzij.gateway.asgi import App, Receive, Scope, Send
 from tenzij.gateway.faults import Fault
 
-_NOT_HTTP = Fault(400, "invalid_http", "This is not an HTTP/1.1 request.")
+_NOT_HTTP = Fault(
+    400, "invalid_http", "This is not an HTTP/1.1 request. Send one, without TLS unless a proxy in front takes it."
+)
 _HEAD_TOO_LARGE = Fault(431, "head_too_large", "The request's headers are too large. Send fewer.")
 _NO_UPGRADE = Fault(400, "no_upgrade", "No other protocol is spoken here. Send the request without Upgrade.")
 _NO_LINGER = struct.pack("ii", 1, 0)

@@ -55,6 +55,8 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise InvalidJson("The body is empty. Send a JSON object.") from None
         raise InvalidJson(
             f"The body is not JSON: it goes wrong at line {error.lineno}, column {error.colno}."
         ) from None
@@ -78,7 +80,7 @@ def _no_constant(_: str) -> Never:
 def _finite(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
-        raise InvalidJson("The body has a number that is too large.")
+        raise InvalidJson("The body has a number that is too large. Send a smaller one.")
     return number
 
 
