@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import own
 from tenzij.config import home_from_environment
 from tenzij.engines.passport import default_passport
 
@@ -30,3 +31,8 @@ def default_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(path, copy)
     copy.chmod(0o444)
     return copy
+
+
+@pytest.fixture(autouse=True)
+def _only_what_this_test_starts() -> None:
+    own.remember()

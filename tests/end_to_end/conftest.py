@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,8 @@ def home_with_model(folder: Path, model_file: Path) -> Path:
     """A new home folder that has the default model's weights already, as after `make up` has fetched them."""
     (folder / "models").mkdir(mode=0o755, parents=True)
     folder.chmod(0o700)
-    target = folder / "models" / model_file.name
-    try:
-        os.link(model_file, target)
-    except OSError:
-        shutil.copy(model_file, target)
+    # Not a hard link: making one changes the file's ctime, which a worker that is loading it takes for a write.
+    shutil.copy(model_file, folder / "models" / model_file.name)
     return folder
 
 

@@ -131,7 +131,7 @@ def test_the_port_is_taken(home: Path, tmp_path: Path, default_model_file: Path)
         first.wait_until_ready()
         port = httpx.URL(first.base_url).port
         second = Running(home_with_model(tmp_path / "other", default_model_file))
-        second.stop()
+        second.kill()
         (second.home / "config.toml").write_text(f"[gateway]\nport = {port}\n")
         done = subprocess.run([TENZIJ, "up"], env=second.environment, capture_output=True, text=True, timeout=30)
         assert done.returncode == 1

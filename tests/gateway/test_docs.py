@@ -22,13 +22,15 @@ from tenzij.gateway import (
 )
 from tenzij.gateway.faults import INTERNAL, Fault, fault_from_refusal
 from tenzij.gateway.leash import Reason
+from tenzij.gateway.tally import BROKEN_OFF
 from tenzij.identity import refusals as key_refusals
 from tenzij.ledger import client as ledger_client
 from tenzij.ledger import entries as ledger_entries
 from tenzij.policy.decide import rule_names
 from tenzij.policy.decision import Refused
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "api.md").read_text("utf-8")
 NAMED = set(re.findall(r"`([^`\s]+)`", PAGE))
 MODULES = (edge, faults, refusals, key_refusals, state, turns, journey, ledger_client, ledger_entries)
 BASES = (TenzijError, CallerError, EngineError, PlatformError, key_refusals.KeyRefused)  # of which there is no instance
@@ -48,6 +50,8 @@ def codes_with_status() -> Iterator[tuple[str, int]]:
     for reason in (Reason.ENGINE_SILENT, Reason.TOO_LONG):
         yield reason.value, 504
     yield Reason.STOPPING.value, 503
+    yield Reason.KEY_REVOKED.value, 401
+    yield Reason.KEY_EXPIRED.value, 401
 
 
 def rows() -> dict[str, set[int]]:
@@ -67,6 +71,12 @@ def test_every_code_stands_in_the_table_with_its_status() -> None:
 
 def test_the_table_names_no_code_that_does_not_exist() -> None:
     assert rows().keys() == {code for code, _ in codes_with_status()}
+
+
+def test_every_reason_to_break_off_is_in_the_page_about_the_log() -> None:
+    page = (DOCS / "ledger-format.md").read_text("utf-8")
+    for code in BROKEN_OFF.values():
+        assert f"`{code}`: " in page, code
 
 
 def test_every_field_is_named() -> None:

@@ -235,7 +235,7 @@ async def test_blank_lines_do_not_keep_a_connection() -> None:
         peer.writer.write(request(path="/health/live", method="GET"))
         await peer.response()
         ended = asyncio.get_running_loop().create_task(peer.rest(3))
-        while not ended.done():
+        while not ended.done() and not peer.writer.is_closing():
             peer.writer.write(b"\r\n")
             await asyncio.sleep(0.02)
         assert await ended == b""
@@ -283,7 +283,7 @@ async def test_what_comes_after_an_early_answer_is_bounded(limits: dict[str, flo
         assert (await peer.response())[0] == 401
         ended = asyncio.get_running_loop().create_task(peer.rest(5))
         sent = 0
-        while not ended.done() and sent < 100_000_000:
+        while not ended.done() and not peer.writer.is_closing() and sent < 100_000_000:
             peer.writer.write(b"a" * 1000)
             sent += 1000
             await asyncio.sleep(0.001)

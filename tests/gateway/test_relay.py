@@ -16,8 +16,11 @@ from typing_extensions import override
 
 from gateway.harness import (
     ANSWER,
+    BROAD_KEY,
     MODEL,
     NOW_MS,
+    PEPPER,
+    USE_CASE,
     WEIGHTS,
     Asking,
     Step,
@@ -25,12 +28,14 @@ from gateway.harness import (
     World,
     chat,
     eventually,
+    record,
     soon,
 )
 from tenzij.engines.protocol import Counted, Finish, Progress, Text, Usage
 from tenzij.errors import EngineError
 from tenzij.gateway import relay
 from tenzij.gateway.leash import Reason
+from tenzij.identity.keys import Keyring
 from tenzij.ledger.outcome_entry import UsageRecord
 
 STREAM: dict[str, Any] = {"stream": True}
@@ -448,6 +453,91 @@ async def test_a_stop_cuts_what_is_in_flight_and_says_so(stream: bool) -> None:
     error = response.events[-1]["error"] if stream else response.error
     assert error["code"] == "stopping"
     assert world.log.outcome == ("afgebroken", "gateway_stopt")
+
+
+def ring_with(**changes: Any) -> Keyring:
+    """Two keys that may ask, the first with `changes`."""
+    return Keyring(PEPPER, [record(0, "gewoon", **changes), record(4, "breed")])
+
+
+GONE = Keyring(PEPPER, [record(4, "breed")])
+NO_LONGER_VALID = [
+    (ring_with(revoked=True), "revoked_api_key", "sleutel_ingetrokken"),
+    (GONE, "revoked_api_key", "sleutel_ingetrokken"),
+    (ring_with(expires_ms=NOW_MS), "expired_api_key", "sleutel_verlopen"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("keyring", "code", "reason"), NO_LONGER_VALID, ids=["revoked", "gone", "expired"])
+async def test_a_key_that_is_no_longer_valid_loses_its_running_answer(
+    keyring: Keyring, code: str, reason: str, stream: bool
+) -> None:
+    steps, wait = hanging(Text("Hal"))
+    world = World(steps)
+    asking = asks(world, stream=stream)
+    await soon(wait.reached)
+    world.gateway.replace_keyring(keyring)
+    response = await asking.response()
+    error = response.events[-1]["error"] if stream else response.error
+    assert error["code"] == code
+    assert response.status == (200 if stream else 401)
+    assert b"[DONE]" not in response.body
+    assert world.log.outcome == ("afgebroken", reason)
+    assert not world.gateway.in_flight
+    assert world.engine.running == 0
+
+
+async def test_the_requests_of_other_keys_go_on_when_one_is_revoked() -> None:
+    steps, wait = hanging(Text("Hal"))
+    world = World(steps)
+    cut = [asks(world, stream=stream) for stream in (False, True)]
+    kept = world.asks(tree=chat(stream=True), key=BROAD_KEY, headers=[("Tenzij-Toepassing", USE_CASE)])
+    await eventually(lambda: world.engine.running == 3)
+    world.gateway.replace_keyring(ring_with(revoked=True))
+    for asking in cut:
+        await asking.response()
+    assert not kept.task.done()
+    wait.go.set()
+    assert (await kept.response()).events[-1] == "[DONE]"
+    assert len(world.log.decisions) == len(world.log.outcomes) == 3
+    endings = {(entry.actor, entry.result, entry.reason) for entry in world.log.outcomes}
+    assert endings == {("k_gewoon", "afgebroken", "sleutel_ingetrokken"), ("k_breed", "voltooid", None)}
+
+
+async def test_a_keyring_in_which_the_key_is_still_valid_cuts_nothing() -> None:
+    steps, wait = hanging(Text("Hal"))
+    world = World(steps)
+    asking = asks(world)
+    await soon(wait.reached)
+    world.gateway.replace_keyring(ring_with())
+    wait.go.set()
+    assert (await asking.response()).status == 200
+    assert world.log.outcome == ("voltooid", None)
+
+
+async def test_a_key_revoked_while_the_decision_is_recorded_gets_no_answer() -> None:
+    world = World()
+    world.log.gate.clear()
+    asking = asks(world)
+    await soon(world.log.asked)
+    world.gateway.replace_keyring(ring_with(revoked=True))
+    world.log.gate.set()
+    response = await asking.response()
+    assert (response.status, response.error["code"]) == (401, "revoked_api_key")
+    assert world.log.outcome == ("afgebroken", "sleutel_ingetrokken")
+    assert not world.engine.generations
+
+
+async def test_a_key_revoked_after_the_last_byte_changes_nothing() -> None:
+    world = World()
+    world.log.outcome_gate.clear()
+    asking = asks(world)
+    await soon(asking.finished)
+    world.gateway.replace_keyring(ring_with(revoked=True))
+    world.log.outcome_gate.set()
+    assert (await asking.response()).status == 200
+    assert world.log.outcome == ("voltooid", None)
 
 
 async def test_a_hang_up_after_the_last_byte_changes_nothing() -> None:

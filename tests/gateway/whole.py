@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import own
 from gateway.harness import eventually
 from gateway.served import Peer, connected, request
 from tenzij import config
 from tenzij.ledger.reader import read_entries
 from tenzij.register.operator import OperatorClient
-from tenzij.supervisor import operator_socket, tree
+from tenzij.supervisor import operator_socket
 from tenzij.supervisor.events import Event, Listening, Serving
 from tenzij.supervisor.home import Home
 from tenzij.supervisor.platform import Platform
@@ -61,7 +61,7 @@ class Whole:
     def pid(self, child: str) -> int:
         """The process of a child, by its module."""
         wanted = f"tenzij.{child}".encode()
-        found = [pid for pid in tree.below(os.getpid()) if wanted in _command_line(pid)]
+        found = [pid for pid in own.started() if wanted in _command_line(pid)]
         return found[-1]  # the innermost: the others are its wrappings
 
     def entries(self, kind: str) -> list[dict[str, Any]]:

@@ -119,6 +119,23 @@ def test_what_is_no_good_key_is_refused(
     assert type(caught.value) is refusal
 
 
+@pytest.mark.parametrize(
+    ("known", "now_ms", "refusal"),
+    [
+        (record(revoked=True), 9_999, RevokedKey),
+        (record(revoked=True), 10_000, RevokedKey),
+        (record(), 10_000, ExpiredKey),
+        (record(key_id="k_2"), 9_999, UnknownKey),
+    ],
+)
+def test_a_key_that_was_accepted_is_looked_at_again_by_its_id(
+    known: KeyRecord, now_ms: int, refusal: type[KeyRefused]
+) -> None:
+    ring(record()).verify_valid(KeyId("k_1"), 9_999)
+    with pytest.raises(refusal):
+        ring(known).verify_valid(KeyId("k_1"), now_ms)
+
+
 def test_pitfall_19_keys_that_share_a_long_prefix_are_not_confused() -> None:
     """Two keys equal in their first 37 secret characters: each is only itself (CVE-2026-35030)."""
     ours, theirs = (key_from_random(b"s" * 30 + tail) for tail in (b"\x00\x01", b"\x00\x02"))

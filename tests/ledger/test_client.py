@@ -368,6 +368,85 @@ async def test_out_of_time_is_closed_when_it_becomes_durable() -> None:
         await _aborted(line, 5)
 
 
+async def _timed_out(client: LedgerClient, line: LedgerLine, number: int) -> Append:
+    """A decision that the ledger never answers; its append."""
+    with pytest.raises(LedgerUnavailable):
+        await client.record_decision(decision(number))
+    return await line.next_append()
+
+
+async def test_a_ledger_that_falls_silent_is_not_ready_and_is_not_waited_for_again() -> None:
+    async with played(decision_wait_s=0.02) as (client, ledger):
+        line = await ledger.welcomed()
+        given_up = await _timed_out(client, line, 1)
+        assert not client.is_ready
+        next_one = started(client.record_decision(decision(2)))
+        await turns()
+        assert next_one.done(), "refused at once"
+        assert isinstance(next_one.exception(), LedgerUnavailable)
+        line.send(Appended(given_up.number, 5))
+        closing = await _aborted(line, 5)  # and nothing of the one that was refused
+        assert client.is_ready
+        line.send(Appended(closing.number, 6))
+        assert await client.settled(10.0)
+        last = started(client.record_decision(decision(3)))
+        line.send(Appended((await line.next_append()).number, 7))
+        assert await last == 7
+
+
+async def test_any_word_of_a_silent_ledger_makes_it_ready() -> None:
+    async with played(decision_wait_s=0.05) as (client, ledger):
+        line = await ledger.welcomed()
+        deciding = started(client.record_decision(decision(1)))
+        line.send(Appended((await line.next_append()).number, 0))
+        assert await deciding == 0
+        await _timed_out(client, line, 2)
+        ending = started(client.record_outcome(outcome(1, 0)))  # still sent: silent is not gone
+        append = await line.next_append()
+        assert not client.is_ready
+        line.send(Appended(append.number, 1))
+        assert await ending == 1
+        assert client.is_ready
+
+
+async def test_a_silent_ledger_that_cannot_write_is_not_ready_when_it_speaks() -> None:
+    async with played(decision_wait_s=0.02) as (client, ledger):
+        line = await ledger.welcomed()
+        given_up = await _timed_out(client, line, 1)
+        line.send(Condition("io_error"))
+        line.send(NotAppended(given_up.number, "io_error"))
+        await turns()
+        assert not client.is_ready
+        line.send(Condition(""))
+        async with asyncio.timeout(5):
+            while not client.is_ready:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+async def test_a_new_connection_ends_the_silence() -> None:
+    async with played(decision_wait_s=0.02) as (client, ledger):
+        line = await ledger.welcomed()
+        await _timed_out(client, line, 1)
+        line.close()
+        line = await ledger.line()
+        assert not client.is_ready
+        assert await line.welcome() == []  # what was given up is left to the ledger
+        async with asyncio.timeout(5):
+            while not client.is_ready:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+async def test_a_decision_that_was_never_sent_says_nothing_about_the_ledger() -> None:
+    async with played(decision_wait_s=0.02) as (client, ledger):
+        line = await ledger.line()
+        with pytest.raises(LedgerUnavailable):
+            await client.record_decision(decision(1))
+        await line.welcome()
+        async with asyncio.timeout(5):
+            while not client.is_ready:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
 async def test_a_refused_decision_that_was_given_up_has_no_outcome() -> None:
     async with played() as (client, ledger):
         line = await ledger.welcomed()

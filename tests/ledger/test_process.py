@@ -243,6 +243,30 @@ async def test_a_ledger_that_comes_back_gets_the_outcomes(tmp_path: Path, start:
     assert [entry["resultaat"] for entry in read[5:]] == ["voltooid"] * 5
 
 
+async def test_a_frozen_ledger_is_not_ready_until_it_goes_on(tmp_path: Path, start: Start) -> None:
+    child = start()
+    child.start(tmp_path)
+    client = LedgerClient(child.connect, decision_wait_s=0.2)
+    async with cancelled_at_the_end(asyncio.create_task(client.run())):  # noqa: TID251
+        assert await client.record_decision(decision(1)) == 0
+        child.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(LedgerUnavailable):
+            await client.record_decision(decision(2))
+        assert not client.is_ready
+        ending = asyncio.create_task(client.record_outcome(outcome(1, 0)))  # noqa: TID251
+        child.process.send_signal(signal.SIGCONT)
+        await until(lambda: client.is_ready)
+        await ending
+        assert await client.settled(10.0)
+    child.stop()
+    assert await child.ended() == 0
+    decisions, outcomes = account(tmp_path)
+    assert decisions.keys() == outcomes.keys() == {decision(1).request, decision(2).request}
+    ended = {entry["verzoek"]: entry for _, entry in read_entries(tmp_path) if entry["soort"] == "uitkomst"}
+    assert ended[decision(1).request]["resultaat"] == "voltooid"
+    assert ended[decision(2).request]["reden"] == "opgegeven"
+
+
 def everything_below(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
 

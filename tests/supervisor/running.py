@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from supervisor import own
+import own
 from supervisor.children import POLICY_KEY
 from supervisor.fake_launch import children, fake_launch
 from supervisor.waiting import is_alive, until

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import own
+import own
 from supervisor.waiting import is_alive, until_now
 from tenzij.supervisor import operator_socket, tree
 from tenzij.supervisor.home import Home, prepared

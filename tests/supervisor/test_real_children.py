@@ -12,7 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from supervisor import own
+import own
 from supervisor.waiting import is_alive, until
 from tenzij import config
 from tenzij.engines.passport import default_passport

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import own
+import own
 from supervisor.children import POLICY_KEY
 from supervisor.fake_launch import children, fake_launch
 from supervisor.running import model, settings
