@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ledger.lines import LedgerLine, cancelled_at_the_end, ledger_line
+from ledger.running import until
 from ledger.samples import decision, outcome, request
 from tenzij.channels.control import Refusal
 from tenzij.errors import LedgerUnavailable
@@ -368,6 +369,11 @@ async def test_out_of_time_is_closed_when_it_becomes_durable() -> None:
         await _aborted(line, 5)
 
 
+def is_ready(client: LedgerClient) -> bool:
+    """Asked anew each time: it changes while the test waits."""
+    return client.is_ready
+
+
 async def _timed_out(client: LedgerClient, line: LedgerLine, number: int) -> Append:
     """A decision that the ledger never answers; its append."""
     with pytest.raises(LedgerUnavailable):
@@ -379,14 +385,14 @@ async def test_a_ledger_that_falls_silent_is_not_ready_and_is_not_waited_for_aga
     async with played(decision_wait_s=0.02) as (client, ledger):
         line = await ledger.welcomed()
         given_up = await _timed_out(client, line, 1)
-        assert not client.is_ready
+        assert not is_ready(client)
         next_one = started(client.record_decision(decision(2)))
         await turns()
         assert next_one.done(), "refused at once"
         assert isinstance(next_one.exception(), LedgerUnavailable)
         line.send(Appended(given_up.number, 5))
         closing = await _aborted(line, 5)  # and nothing of the one that was refused
-        assert client.is_ready
+        assert is_ready(client)
         line.send(Appended(closing.number, 6))
         assert await client.settled(10.0)
         last = started(client.record_decision(decision(3)))
@@ -403,10 +409,10 @@ async def test_any_word_of_a_silent_ledger_makes_it_ready() -> None:
         await _timed_out(client, line, 2)
         ending = started(client.record_outcome(outcome(1, 0)))  # still sent: silent is not gone
         append = await line.next_append()
-        assert not client.is_ready
+        assert not is_ready(client)
         line.send(Appended(append.number, 1))
         assert await ending == 1
-        assert client.is_ready
+        assert is_ready(client)
 
 
 async def test_a_silent_ledger_that_cannot_write_is_not_ready_when_it_speaks() -> None:
@@ -416,11 +422,9 @@ async def test_a_silent_ledger_that_cannot_write_is_not_ready_when_it_speaks() -
         line.send(Condition("io_error"))
         line.send(NotAppended(given_up.number, "io_error"))
         await turns()
-        assert not client.is_ready
+        assert not is_ready(client)
         line.send(Condition(""))
-        async with asyncio.timeout(5):
-            while not client.is_ready:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until(lambda: client.is_ready)
 
 
 async def test_a_new_connection_ends_the_silence() -> None:
@@ -429,11 +433,9 @@ async def test_a_new_connection_ends_the_silence() -> None:
         await _timed_out(client, line, 1)
         line.close()
         line = await ledger.line()
-        assert not client.is_ready
+        assert not is_ready(client)
         assert await line.welcome() == []  # what was given up is left to the ledger
-        async with asyncio.timeout(5):
-            while not client.is_ready:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until(lambda: client.is_ready)
 
 
 async def test_a_decision_that_was_never_sent_says_nothing_about_the_ledger() -> None:
@@ -442,9 +444,7 @@ async def test_a_decision_that_was_never_sent_says_nothing_about_the_ledger() ->
         with pytest.raises(LedgerUnavailable):
             await client.record_decision(decision(1))
         await line.welcome()
-        async with asyncio.timeout(5):
-            while not client.is_ready:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until(lambda: client.is_ready)
 
 
 async def test_a_refused_decision_that_was_given_up_has_no_outcome() -> None:

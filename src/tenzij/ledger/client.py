@@ -4,6 +4,10 @@ Rules
 - One connection at a time, kept by `run`; appends are sent without waiting for each other.
 - A decision fails fast: no connection or no answer within `decision_wait_s`, or a ledger that cannot write, raises
   LedgerUnavailable, and nothing may happen. It is never sent again.
+- A ledger that let a decision run out of time is silent, and not ready: the next is refused at once, until anything is
+  heard. That needs no probe and no new connection: the decision that was given up is still under way, and the ledger
+  owes it one answer, or the connection's end. (Over a new one, what was given up would be closed as if the gateway had
+  gone; and a frozen ledger would be handed connection upon connection.)
 - An outcome is kept and sent again, over as many connections as it takes, until it is durable. Whoever waits for it
   may stop waiting: it goes on. As many outcomes can wait as decisions are unfinished, and those are bounded.
 - No decision stays without an outcome. If it becomes durable after its asker stopped waiting (cancelled, or out of
@@ -102,12 +106,13 @@ class LedgerClient:
         self._settled = asyncio.Event()
         self._settled.set()
         self._condition = ""
+        self._is_silent = False  # only while a decision that was given up is in `_sent`
         self._has_ended = False
 
     @property
     def is_ready(self) -> bool:
         """Whether a decision could be recorded now."""
-        return self._welcomed.is_set() and not self._condition
+        return self._welcomed.is_set() and not self._condition and not self._is_silent
 
     async def run(self) -> None:
         """Keeps the connection, until cancelled; what is pending then fails."""
@@ -143,6 +148,8 @@ class LedgerClient:
                 self._send(pending)
                 return await pending.future
         except TimeoutError:
+            if pending.number is not None:  # else it was never sent, or answered in this instant
+                self._is_silent = True
             self._abandon(pending)
             raise _unavailable("does not answer") from None
         except asyncio.CancelledError:
@@ -173,6 +180,8 @@ class LedgerClient:
             await self._welcomed.wait()  # it may be lost again before we run
         if self._condition:
             raise _unavailable("cannot write now")
+        if self._is_silent:
+            raise _unavailable("does not answer")
 
     def _keep(self, entry: OutcomeEntry, key: bytes) -> _Pending:
         if self._has_ended:
@@ -245,6 +254,7 @@ class LedgerClient:
         self._to_write.clear()
 
     def _hear(self, message: ToClient) -> None:
+        self._is_silent = False
         match message:
             case Appended(number, index):
                 self._on_appended(self._answered(number), index)
@@ -295,6 +305,7 @@ class LedgerClient:
         self._writer = None
         self._welcomed.clear()
         self._condition = ""
+        self._is_silent = False
         self._to_write.clear()
         sent, self._sent = self._sent, {}
         for pending in sent.values():
