@@ -23,8 +23,9 @@ from tenzij.gateway.leash import Cut, Leash, Reason
 from tenzij.gateway.relay import Relay
 from tenzij.gateway.state import Gateway
 from tenzij.gateway.tally import Tally
+from tenzij.identity.refusals import ExpiredKey, RevokedKey
 from tenzij.policy.decision import Local
-from tenzij.types import RequestId
+from tenzij.types import KeyId, RequestId
 
 TELL_TIMEOUT_S = 2.0  # for telling a client of a failure: its not reading may be what failed
 STOPPING_TELL_TIMEOUT_S = 0.2  # a stop has no time for clients that do not read
@@ -35,6 +36,8 @@ _CUT: dict[Reason, Fault] = {
     Reason.ENGINE_SILENT: Fault(504, "engine_silent", "The model fell silent. Try again."),
     Reason.TOO_LONG: Fault(504, "answer_timeout", "The answer took too long. Ask for a shorter one."),
     Reason.STOPPING: Fault(503, "stopping", "This service is stopping. Try again in a moment."),
+    Reason.KEY_REVOKED: fault_from_error(RevokedKey()),
+    Reason.KEY_EXPIRED: fault_from_error(ExpiredKey()),
 }
 
 
@@ -67,12 +70,12 @@ class Answering:
     async def _leashed(self) -> AsyncIterator[Leash]:
         settings = self._gateway.settings
         leash = Leash(settings.answer_timeout_s, settings.silence_timeout_s)
-        self._gateway.in_flight.add(leash)
+        self._gateway.take_up(leash, KeyId(self._decided.entry.actor))
         try:
             async with leash, watching(self._exchange, leash):
                 yield leash
         finally:
-            self._gateway.in_flight.discard(leash)
+            self._gateway.let_go(leash)
 
     async def _generate(self, engine: Engine, generation: Generation, leash: Leash) -> None:
         asked = self._decided.asked

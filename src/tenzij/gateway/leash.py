@@ -26,6 +26,8 @@ class Reason(Enum):
     ENGINE_SILENT = "engine_silent"
     TOO_LONG = "answer_timeout"
     STOPPING = "stopping"
+    KEY_REVOKED = "revoked_api_key"
+    KEY_EXPIRED = "expired_api_key"
 
 
 class Cut(Exception):

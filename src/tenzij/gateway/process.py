@@ -142,7 +142,7 @@ class Process:
         self._gateway.snapshot = snapshot
 
     def _on_keyring(self, keyring: Keyring) -> None:
-        self._gateway.keyring = keyring
+        self._gateway.replace_keyring(keyring)
 
     def _engine_for_model(self, model: ModelId) -> Engine:
         return LlamaCpp(self._connector(f"worker:{model}"))

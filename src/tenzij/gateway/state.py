@@ -2,6 +2,8 @@
 
 - One owner: the event loop's thread. Each part is replaced whole; a request takes what it needs once and keeps it.
 - Closed on failure: without a current policy version and keyring, or without a ledger, nothing but `/health` answers.
+- A key that a new keyring no longer takes loses its running answers as well. A keyring comes when keys change, so an
+  expired key's answer may go on until then, and `answer_timeout_s` at most.
 - One engine for each model for the life of the process: requests come and go, its connections stay.
 """
 
@@ -19,13 +21,14 @@ from tenzij import config
 from tenzij.channels.control import WorkerState
 from tenzij.engines.protocol import Engine
 from tenzij.errors import EngineError, LedgerUnavailable, PlatformError, PolicyUnavailable
-from tenzij.gateway.leash import Leash, Reason
+from tenzij.gateway.leash import Cut, Leash, Reason
 from tenzij.gateway.standing import Standing, standing
 from tenzij.gateway.turns import Turns
 from tenzij.identity.keys import Keyring
+from tenzij.identity.refusals import ExpiredKey, KeyRefused
 from tenzij.ledger.entries import DecisionEntry, OutcomeEntry
 from tenzij.policy.snapshot import Snapshot
-from tenzij.types import ModelId, Sha256, Verification
+from tenzij.types import KeyId, ModelId, Sha256, Verification
 
 
 class ModelNotReady(EngineError):
@@ -102,7 +105,7 @@ class Gateway:
         self.stopping = False
         self.unauthenticated: Counter[str] = Counter()  # by code; counted, never logged one by one
         self.internal_errors = 0  # exceptions that are not ours
-        self.in_flight: set[Leash] = set()
+        self.in_flight: dict[Leash, KeyId] = {}  # with the key whose request it is
         self._policy = policy
         self._engine_for_model = engine_for_model
         self._engines: dict[ModelId, Engine] = {}
@@ -122,6 +125,33 @@ class Gateway:
                 "There is no current policy version, so everything is refused. Try again in a minute.", retry_after_s=5
             )
         return snapshot, keyring
+
+    def replace_keyring(self, keyring: Keyring) -> None:
+        """From here on `keyring` counts, also for what is in flight: each that is cut still gets its outcome."""
+        self.keyring = keyring
+        for leash, key in list(self.in_flight.items()):
+            if (reason := self._end_of(key)) is not None:
+                leash.pull(reason)
+
+    def take_up(self, leash: Leash, key: KeyId) -> None:
+        """Puts a request of `key` in flight. Raises Cut if the key ended while the decision was recorded."""
+        if (reason := self._end_of(key)) is not None:
+            raise Cut(reason)
+        self.in_flight[leash] = key
+
+    def let_go(self, leash: Leash) -> None:
+        """The request is no longer in flight."""
+        self.in_flight.pop(leash, None)
+
+    def _end_of(self, key: KeyId) -> Reason | None:
+        try:
+            if self.keyring is not None:
+                self.keyring.verify_valid(key, self.outside.now_ms())
+        except ExpiredKey:
+            return Reason.KEY_EXPIRED
+        except KeyRefused:  # revoked, or gone
+            return Reason.KEY_REVOKED
+        return None
 
     def verify_ledger(self) -> None:
         """Raises LedgerUnavailable unless the ledger can record."""

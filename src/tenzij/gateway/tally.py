@@ -1,8 +1,9 @@
 """What is known so far about one answer and how it ended: what its outcome will say. No I/O.
 
 - The first ending counts. An answer that was delivered whole stays so, whatever fails while its engine is let go.
-- A client that hung up or does not read breaks off; so does a gateway that stops. All else is a failure, with the code
-  that the client was told. An exception that is not ours has no code but `internal_error`: its text goes nowhere.
+- A client that hung up or does not read breaks off; so does a gateway that stops, and the end of a key. All else is a
+  failure, with the code that the client was told. An exception that is not ours has no code but `internal_error`: its
+  text goes nowhere.
 """
 
 from __future__ import annotations
@@ -24,12 +25,16 @@ Result = Literal["voltooid", "afgebroken", "mislukt"]
 
 CLIENT_STALLED = "client_leest_niet"
 GATEWAY_STOPS = "gateway_stopt"
+KEY_REVOKED = "sleutel_ingetrokken"
+KEY_EXPIRED = "sleutel_verlopen"
 
-_BROKEN_OFF: Mapping[Reason, str] = MappingProxyType(
+BROKEN_OFF: Mapping[Reason, str] = MappingProxyType(
     {
         Reason.CLIENT_GONE: CLIENT_GONE,
         Reason.CLIENT_STALLED: CLIENT_STALLED,
         Reason.STOPPING: GATEWAY_STOPS,
+        Reason.KEY_REVOKED: KEY_REVOKED,
+        Reason.KEY_EXPIRED: KEY_EXPIRED,
     }
 )
 
@@ -90,7 +95,7 @@ def ending_by(error: BaseException) -> Ending:
     if isinstance(error, asyncio.CancelledError):
         return Ending("afgebroken", GATEWAY_STOPS)
     if isinstance(error, Cut):
-        if error.reason in _BROKEN_OFF:
-            return Ending("afgebroken", _BROKEN_OFF[error.reason])
+        if error.reason in BROKEN_OFF:
+            return Ending("afgebroken", BROKEN_OFF[error.reason])
         return Ending("mislukt", error.reason.value)
     return Ending("mislukt", fault_from_error(error).code)

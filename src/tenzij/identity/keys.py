@@ -79,7 +79,7 @@ class KeyRecord:
 class Keyring:
     """All keys that were issued, by their digest. Immutable."""
 
-    __slots__ = ("_by_digest", "_pepper")
+    __slots__ = ("_by_digest", "_by_id", "_pepper")
 
     def __init__(self, pepper: bytes, records: Iterable[KeyRecord]) -> None:
         """Raises ValueError for a pepper of another length than 32 bytes."""
@@ -87,6 +87,7 @@ class Keyring:
             raise ValueError(f"the pepper is {PEPPER_BYTES} bytes")
         self._pepper = pepper
         self._by_digest: Mapping[bytes, KeyRecord] = MappingProxyType({each.digest: each for each in records})
+        self._by_id: Mapping[KeyId, KeyRecord] = MappingProxyType({each.id: each for each in self._by_digest.values()})
 
     def __len__(self) -> int:
         return len(self._by_digest)
@@ -109,11 +110,25 @@ class Keyring:
         record = self._by_digest.get(digest)
         if record is None or not hmac.compare_digest(record.digest, digest):
             raise UnknownKey()
-        if record.revoked:
-            raise RevokedKey()
-        if now_ms >= record.expires_ms:
-            raise ExpiredKey()
+        _verify_live(record, now_ms)
         return Caller(record.id, record.owner, record.use_cases, record.expires_ms, record.loopback_only)
+
+    def verify_valid(self, key: KeyId, now_ms: int) -> None:
+        """Whether a key that an earlier ring took would be taken now. Lets nobody in: an id is no secret.
+
+        Raises UnknownKey, RevokedKey or ExpiredKey.
+        """
+        record = self._by_id.get(key)
+        if record is None:
+            raise UnknownKey()
+        _verify_live(record, now_ms)
+
+
+def _verify_live(record: KeyRecord, now_ms: int) -> None:
+    if record.revoked:
+        raise RevokedKey()
+    if now_ms >= record.expires_ms:
+        raise ExpiredKey()
 
 
 def _base64url(payload: bytes) -> str:
