@@ -65,7 +65,7 @@ async def test_a_stop_lets_what_is_in_hand_finish(home: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_stop_cuts_what_does_not_finish_and_records_it(home: Path, stream: bool) -> None:
-    async with whole(home, "fake-stalls", stop_timeout_s=4) as (platform, stop):
+    async with whole(home, "fake-stalls", stop_timeout_s=8) as (platform, stop):
         async with platform.asks(stream=stream) as peer:
             if stream:
                 await peer.reader.readuntil(b"data: ")
