@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -32,14 +32,16 @@ class Running:
 
     every: ClassVar[list[Running]] = []
 
-    def __init__(self, home: Path, config: str = "") -> None:
+    def __init__(self, home: Path, config: str = "", before: Sequence[str] = ()) -> None:
+        """`before` is a command that runs this one and the others."""
         self.home = home
+        self._before = before
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / "config.toml").write_text("[gateway]\nport = 0\n" + config)
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "TENZIJ_HOME": str(home), "LANG": "C.UTF-8"}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [TENZIJ, "up"],
+            [*before, TENZIJ, "up"],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -60,14 +62,18 @@ class Running:
 
     def wait_until_ready(self, timeout_s: float = 60) -> None:
         """Returns when `up` has printed what a person needs; fails with its output if it ends first."""
+        self.wait_until("nothing can leave this machine", timeout_s)
+
+    def wait_until(self, words: str, timeout_s: float = 60) -> None:
+        """Returns when `up` has printed `words`; fails with its output if it ends first."""
 
         def ready() -> bool:
             if self.process.poll() is not None:
                 self._reader.join(5)
                 raise AssertionError(f"tenzij up ended with {self.process.returncode}:\n{self.output}")
-            return "nothing can leave this machine" in self.output
+            return words in self.output
 
-        until(ready, timeout_s, f"ready, only:\n{self.output}")
+        until(ready, timeout_s, f"{words!r}, only:\n{self.output}")
 
     @property
     def base_url(self) -> str:
@@ -88,7 +94,12 @@ class Running:
     def command(self, *arguments: str, expect: int = 0) -> str:
         """Runs another `tenzij` command on the same home; its output."""
         done = subprocess.run(
-            [TENZIJ, *arguments], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            [*self._before, TENZIJ, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode != expect:
             raise AssertionError(f"{arguments} gave {done.returncode}:\n{done.stdout}{done.stderr}")
